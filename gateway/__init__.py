@@ -1,0 +1,1 @@
+"""Sundbro: a health data-sharing gateway. ARCHITECTURE.md is the code map, in reading order."""

@@ -1,0 +1,1 @@
+"""Who may see what: decide(actor, query) → a narrowed query, or a refusal. Pure."""

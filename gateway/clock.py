@@ -1,0 +1,45 @@
+"""The clock, passed in: only this module and the observers ask the machine what time it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Protocol
+
+UTC = dt.UTC
+
+
+class Clock(Protocol):
+    """Says what time it is."""
+
+    def now(self) -> dt.datetime:
+        """Return the present moment, timezone-aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> dt.datetime:
+        """Return the present moment in UTC, microsecond resolution."""
+        return dt.datetime.now(UTC)
+
+
+class FrozenClock:
+    """A clock for tests and replay: stands where it is put, moves when told."""
+
+    def __init__(self, at: dt.datetime) -> None:
+        self.at = at
+
+    def now(self) -> dt.datetime:
+        """Return the moment at which this clock stands."""
+        return self.at
+
+    def advance(self, by: dt.timedelta) -> None:
+        """Move the clock by `by`."""
+        self.at += by
+
+
+def instant(moment: dt.datetime) -> str:
+    """Write `moment` as a FHIR instant in UTC with milliseconds, `2026-11-22T09:00:00.123Z`."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

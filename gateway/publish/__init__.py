@@ -1,0 +1,1 @@
+"""The outbox → `fhir.<Type>` records on the backbone, in commit order per lane."""

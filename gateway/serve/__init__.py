@@ -1,0 +1,1 @@
+"""The FHIR REST API: parse, decide, query, answer. One file per interaction, one table of routes."""

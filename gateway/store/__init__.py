@@ -1,0 +1,1 @@
+"""The one place where resources change. `port` is the promise; PostgreSQL keeps it."""

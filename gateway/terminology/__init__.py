@@ -1,0 +1,1 @@
+"""The tables of mappings/ as look-up values, compiled once."""

@@ -1,0 +1,1 @@
+"""One raw record → FHIR resources or a rejection, and on into the store. Finds adapters by their folders."""
