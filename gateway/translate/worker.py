@@ -166,7 +166,12 @@ class Translator:
             self._move(work, key, position.offset + 1)
             self._tell(
                 events.MessageTranslated(
-                    raw.feed, raw.receipt, prepared.translation.message_type, len(prepared.write.writes), time.perf_counter() - started, raw.traceparent
+                    raw.feed,
+                    raw.receipt,
+                    prepared.translation.message_type,
+                    len(prepared.write.writes),
+                    time.perf_counter() - started,
+                    raw.traceparent,
                 )
             )
             if count % YIELD_EVERY == 0:
@@ -220,11 +225,22 @@ class Translator:
                 visible = (now - write.received_at).total_seconds()
                 self._tell(
                     events.MessageStored(
-                        write.feed, write.receipt, len(done.versions), done.unchanged, done.late, visible, seconds, write.traceparent
+                        write.feed,
+                        write.receipt,
+                        len(done.versions),
+                        done.unchanged,
+                        done.late,
+                        visible,
+                        seconds,
+                        write.traceparent,
                     )
                 )
             self._limits[write.feed].note(write.reasons, rejected=done.state is MessageState.REJECTED)
-        self._tell(events.BatchApplied(",".join(sorted({key[0] for key in work.advances})), len(work.prepared), versions, seconds))
+        self._tell(
+            events.BatchApplied(
+                ",".join(sorted({key[0] for key in work.advances})), len(work.prepared), versions, seconds
+            )
+        )
 
     async def _watch_limits(self, work: Work) -> None:
         for feed in {prepared.write.feed for prepared in work.prepared}:
