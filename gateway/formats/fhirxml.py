@@ -23,6 +23,7 @@ from gateway.formats import json, xml
 
 FHIR = "http://hl7.org/fhir"
 XHTML = "http://www.w3.org/1999/xhtml"
+_DEFAULT: Any = {None: FHIR}
 _SCHEMA_LOCATION = "{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"
 _NUMBER = {
     "decimal": re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"),
@@ -232,7 +233,7 @@ def _write_resource(resource: Mapping[str, Any], at: str) -> etree._Element:
     shape = shapes().get(name) if isinstance(name, str) else None
     if shape is None or not shape.is_resource:
         raise Incorrect("not a resource of FHIR R4", at=at)
-    node = etree.Element(f"{{{FHIR}}}{name}", nsmap={None: FHIR})
+    node = etree.Element(f"{{{FHIR}}}{name}", nsmap=_DEFAULT)
     _write_elements(node, shape, {key: value for key, value in resource.items() if key != "resourceType"}, at)
     return node
 
@@ -255,16 +256,17 @@ def _write_elements(node: etree._Element, shape: Shape, content: Mapping[str, An
             node.set("url", str(value))
             continue
         if not element.many:
-            _write(node, name, element.type, value, rest, f"{at}.{name}")
+            _write(node, name, element.type, (value, rest), f"{at}.{name}")
             continue
         values, rests = (part if isinstance(part, list) else [] for part in (value, rest))
         for index in range(max(len(values), len(rests))):
             one = values[index] if index < len(values) else None
             more = rests[index] if index < len(rests) else None
-            _write(node, name, element.type, one, more, f"{at}.{name}[{index}]")
+            _write(node, name, element.type, (one, more), f"{at}.{name}[{index}]")
 
 
-def _write(parent: etree._Element, name: str, kind: str, value: Any, rest: Any, at: str) -> None:
+def _write(parent: etree._Element, name: str, kind: str, content: tuple[Any, Any], at: str) -> None:
+    value, rest = content
     shape = shapes().get(kind)
     if kind == "xhtml":
         parent.append(xml.parse(str(value).encode()))

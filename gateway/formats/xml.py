@@ -11,6 +11,7 @@ the elements mean (`fhirxml`).
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from lxml import etree
 
@@ -50,7 +51,8 @@ def parse(data: bytes, *, depth_max: int = DEPTH_MAX) -> etree._Element:
         raise Incorrect(f"not well-formed XML: {_fault_name(error)} at {at}", at=at) from None
     except ValueError:
         raise Incorrect("not well-formed XML") from None
-    if root.getroottree().docinfo.doctype:
+    tree: Any = root.getroottree()
+    if tree.docinfo.doctype:
         raise Incorrect("XML with a DOCTYPE is not accepted", at="DOCTYPE")
     _refuse_depth(root, depth_max)
     return root
@@ -75,5 +77,6 @@ def _refuse_depth(root: etree._Element, depth_max: int) -> None:
 
 def _fault_name(error: etree.XMLSyntaxError) -> str:
     """Return libxml2's name of the fault: a closed list, unlike its message, which quotes the document."""
-    name = str(error.error_log[0].type_name) if len(error.error_log) else "syntax"
+    log: Any = error.error_log
+    name = str(log[0].type_name) if len(log) else "syntax"
     return name.removeprefix("ERR_").lower().replace("_", " ")
