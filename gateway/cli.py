@@ -16,6 +16,7 @@ from gateway.errors import SundbroError
 app = typer.Typer(
     name="sundbro",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
