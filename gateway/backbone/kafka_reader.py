@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ class Reader:
         self.idle_since = 0.0
         self._stands: dict[TopicPartition, int] = {}  # the next offset that a caller would be given
         self._floor: dict[TopicPartition, int] = {}  # the first offset kept, where somebody asked for less
+        self._turn = 0
         self._rest: dict[TopicPartition, list[Any]] = {}  # what did not fit into the last answer
 
     async def start(self) -> None:
@@ -74,14 +76,35 @@ class Reader:
                 confirmed, until = True, loop.time() + ANSWER_SECONDS_MAX
                 continue
             try:
-                fetched = await self._consumer.getmany(
-                    timeout_ms=int(1000 * max(patience, POLL_SECONDS_MIN)), max_records=records_max
-                )
+                fetched = await self._poll(records_max, max(patience, POLL_SECONDS_MIN))
             except OffsetOutOfRangeError as failure:
                 await self._place(failure.args[0])
                 continue
             found = self._take(fetched, records_max, bytes_max)
         return found
+
+    async def _poll(self, records_max: int, wait_seconds: float) -> dict[TopicPartition, list[Any]]:
+        """Wait for records, then collect them: an equal share of each partition first, then whatever is there.
+
+        Left to itself the consumer empties one partition before it turns to the next.
+        """
+        share = max(1, records_max // len(self.partitions))
+        fetched: dict[TopicPartition, list[Any]] = dict(
+            await self._consumer.getmany(timeout_ms=int(1000 * wait_seconds), max_records=share)
+        )
+        room = records_max - sum(map(len, fetched.values()))
+        order = deque(self.partitions)
+        order.rotate(self._turn)
+        self._turn = (self._turn + 1) % len(order)
+        with contextlib.suppress(OffsetOutOfRangeError):  # it comes again when nothing else does
+            for some, most in (*(((one,), share) for one in order if one not in fetched), ((), records_max)):
+                if not fetched or room <= 0:
+                    break
+                more = await self._consumer.getmany(*some, timeout_ms=0, max_records=min(most, room))
+                for partition, records in more.items():
+                    fetched.setdefault(partition, []).extend(records)
+                    room -= len(records)
+        return fetched
 
     def _stand(self, partition: TopicPartition, offset: int) -> None:
         if self._stands.get(partition) != offset:
