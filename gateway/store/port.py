@@ -233,7 +233,13 @@ class Store(Protocol):
         ...
 
     async def claim(
-        self, group: str, owner: str, wanted: Sequence[tuple[str, int]], *, limit: int | None = None, seconds: float = 10.0
+        self,
+        group: str,
+        owner: str,
+        wanted: Sequence[tuple[str, int]],
+        *,
+        limit: int | None = None,
+        seconds: float = 10.0,
     ) -> list[Lease]:
         """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: all that can be
         had), and give back those held beyond `limit`. A taken-over partition gets a higher epoch. Call it every few

@@ -144,7 +144,7 @@ create table outbox (
   primary key (part, seq)
 ) with (autovacuum_vacuum_scale_factor = 0.02);
 
--- FHIR R4 (4.0.1), all 148 resource types, in the order of their names; then what R4B (4.3.0) added.
+-- FHIR R4 (4.0.1), all 146 resource types, in the order of their names; then what R4B (4.3.0) added.
 insert into resource_type (code, name)
 select place, name from regexp_split_to_table(
   'Account ActivityDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse AuditEvent Basic
