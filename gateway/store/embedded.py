@@ -85,12 +85,16 @@ class EmbeddedPostgres:
                 break
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, way)
-            until = time.monotonic() + seconds
-            while self._alive() and time.monotonic() < until:
-                await asyncio.sleep(_LOOK_SECONDS)
+            await self._gone(seconds)
         self._pid, self._child = 0, None
         if self._lock is not None:
             self._lock.release()
+
+    async def _gone(self, seconds: float) -> None:
+        for _ in range(int(seconds / _LOOK_SECONDS)):  # processes announce their end to nobody but their parent
+            if not self._alive():
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def _hold(self) -> None:
         try:

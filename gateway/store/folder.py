@@ -11,6 +11,7 @@ Not the server's life (`embedded.py`). Everything here blocks, and is called fro
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -214,10 +215,8 @@ def _configure(folder: Folder, max_connections: int) -> None:
 
 def _shared_buffers_mb() -> int:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:  # a container's limit, where there is one
+    with contextlib.suppress(OSError, ValueError):  # a container's limit, where there is one
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        pass
     return max(128, min(1024, memory // 8 >> 20))
 
 
