@@ -45,6 +45,8 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    deleted: bool = False
+    """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
 
 
 @dataclass(slots=True)
