@@ -126,6 +126,8 @@ class MessageStored(Observation):
     unchanged: int
     late: int
     visible_seconds: float
+    seconds: float = 0.0
+    """Of the transaction that committed it."""
     traceparent: str = ""
 
 
@@ -201,6 +203,15 @@ class VersionPublished(Observation):
     topic: str
     count: int
     lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPublished(Observation):
+    """One traced version is on fhir.<Type>; `seconds` is from commit to published."""
+
+    topic: str
+    seconds: float
+    traceparent: str
 
 
 @dataclass(frozen=True, slots=True)

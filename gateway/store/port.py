@@ -94,10 +94,10 @@ class Advance:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction applies. `advance` None: writes from the API or a replay."""
+    """What one transaction applies. Without `advances`: writes from the API or a replay."""
 
     messages: list[MessageWrite]
-    advance: Advance | None = None
+    advances: tuple[Advance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,13 @@ class Store(Protocol):
         ...
 
     async def claim(
-        self, group: str, owner: str, wanted: Sequence[tuple[str, int]], *, limit: int | None = None, seconds: float = 10.0
+        self,
+        group: str,
+        owner: str,
+        wanted: Sequence[tuple[str, int]],
+        *,
+        limit: int | None = None,
+        seconds: float = 10.0,
     ) -> list[Lease]:
         """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: all that can be
         had), and give back those held beyond `limit`. A taken-over partition gets a higher epoch. Call it every few
@@ -279,6 +285,18 @@ class Store(Protocol):
 
     async def counts(self) -> list[FeedCount]:
         """Return messages by state per feed."""
+        ...
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """Keep a feed from being translated until `resume_feed`; the first reason stands."""
+        ...
+
+    async def resume_feed(self, feed: str) -> None:
+        """Let a stopped feed go on."""
+        ...
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """Return the feeds that are stopped, with why."""
         ...
 
     async def outbox(self, partition: int, *, after: int, limit: int) -> list[OutboxRow]:
