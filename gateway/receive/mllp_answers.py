@@ -1,12 +1,12 @@
 """From the payload of an MLLP block to the bytes that answer it. No socket here.
 
-`Answers.begin` does what must be done in the order of the blocks (look, decide, prepare, wait for room) and gives back a
-future; durability is awaited behind that future, so that the blocks of one connection, and of all others, share commits.
+`Answers.begin` does what must be done in the order of the blocks (look, decide, prepare, wait for room) and gives back
+a future; durability is awaited behind that future, so that the blocks of one connection, and of all others, share
+commits.
 
-Which answer (feed-mapping-facts §1.2, HL7 v2.9 §2.9): AA or CA when the message is durable, never before; AR or CR when
-it cannot be taken; nothing (or AE, CE when the feed file says `options.ack_when_unavailable = "AE"`) when the log did
-not confirm. A batch is answered by a batch, or with `options.mllp_batch_ack = "single"` by one answer: then the batch is
-taken whole or not at all.
+Which answer (HL7 v2.9 §2.9): AA or CA when the message is durable, never before; AR or CR when it cannot be taken;
+nothing (or AE, CE when the feed file says `options.ack_when_unavailable = "AE"`) when the log did not confirm. A batch
+is answered by a batch, or with `options.mllp_batch_ack = "single"` by one answer: then it is taken whole or not at all.
 """
 
 from __future__ import annotations
@@ -100,10 +100,9 @@ class Answers:
         """Return the answer to a block that is no message we can read: `payload` is all of it, or its head."""
         self._intake.refused("", DOOR, refusal.error)
         try:
-            seen: er7.Peek | bytes = er7.peek(payload)
+            return Answer(self._answer(er7.peek(payload), "R", refusal))
         except er7.Unreadable:
             return Answer(self._write(payload, "AR", refusal.error, refusal.text))
-        return Answer(self._answer(seen, "R", refusal))
 
     def application(self, later: Later, row: MessageRow) -> bytes:
         """Return the application acknowledgement of a message that was dealt with; b'' when it was not asked for."""
