@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -223,6 +224,11 @@ class Intake:
         """Announce that a door did not take a message, and told its sender so."""
         self.tell(events.MessageRefused(feed, door, code))
 
+    def fault(self, error: BaseException) -> None:
+        """Announce a fault of ours that one message brought to light: the door goes on for the others."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        self.tell(events.RoleCrashed("receive", f"{type(error).__name__} at {place.name}:{place.lineno}"))
+
 
 def _cut(inlet: Inlet, body: bytes, content_type: str) -> list[Piece]:
     """Return the messages of a body, at least one. Raises errors.Unprocessable, errors.TooLarge."""
@@ -235,6 +241,12 @@ def _cut(inlet: Inlet, body: bytes, content_type: str) -> list[Piece]:
     if max(len(piece.body) for piece in pieces) > limit:
         raise errors.TooLarge(f"a message is larger than the {limit} bytes that this feed takes")
     return pieces
+
+
+def media_types(feed: Feed) -> list[str]:
+    """Return the content types that a feed takes: its own, and lines of JSON where it takes JSON."""
+    of_lines = [kind for kind, of_line in LINES.items() if of_line in feed.content_types]
+    return list(dict.fromkeys((*feed.content_types, *of_lines)))
 
 
 def lines(body: bytes) -> list[Part]:

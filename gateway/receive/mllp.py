@@ -65,7 +65,7 @@ class MllpDoor:
             listener.feed: Routes([intake.feed(listener.feed, DOOR)] if listener.feed else intake.feeds(DOOR))
             for listener in listeners
         }
-        self._service = Service(Answers(intake), intake.inflight, outcome, tell, limits)
+        self._service = Service(Answers(intake), intake, outcome, tell, limits)
         self._servers: list[asyncio.Server] = []
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self.addresses: list[tuple[str, int]] = []

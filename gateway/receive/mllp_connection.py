@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +21,7 @@ from typing import Final
 from gateway import errors
 from gateway.formats import mllp
 from gateway.observe import events
-from gateway.receive.inflight import Inflight
+from gateway.receive.intake import Intake
 from gateway.receive.mllp_answers import DOOR, Answer, Answers, Later
 from gateway.receive.mllp_rules import Refusal, Routes, subjects
 from gateway.settings import Settings
@@ -68,7 +67,7 @@ class Service:
     """What all connections of a door share."""
 
     answers: Answers
-    inflight: Inflight
+    intake: Intake
     outcome: Outcome
     tell: events.Tell
     limits: Limits
@@ -89,7 +88,7 @@ class Connection:
         self._label = feeds[0].name if len(feeds) == 1 else ""
         self._bytes_max = max((feed.message_bytes_max for feed in feeds), default=READ_BYTES)
         self._decoder = mllp.Decoder(self._bytes_max)
-        self._held = service.inflight.hold()
+        self._held = service.intake.inflight.hold()
         self._window = asyncio.Semaphore(WINDOW)
         self._pending: asyncio.Queue[asyncio.Future[Answer] | None] = asyncio.Queue()
         self._later: set[asyncio.Task[None]] = set()
@@ -134,8 +133,7 @@ class Connection:
             return task.result()
         if isinstance(error, OSError):
             return "tls" if isinstance(error, ssl.SSLError) else "peer"
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        self._service.tell(events.RoleCrashed("receive", f"{type(error).__name__} at {place.name}:{place.lineno}"))
+        self._service.intake.fault(error)
         return "fault"
 
     async def _close(self) -> None:

@@ -22,7 +22,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.model import Reason
+from gateway.model import Reason, reasons_json
 
 LENGTH: Final = 39
 _RANDOM_BITS: Final = 80
@@ -42,6 +42,17 @@ class Receipt:
     def refused(self) -> bool:
         """Tell whether the message was not taken: nothing of it was written down, its sender still has it."""
         return not self.receipt
+
+    def as_json(self, feed: str) -> dict[str, object]:
+        """Return `{"receipt", "status"}`, or `{"state": "refused", "reasons"}`: the shape of every answer and note."""
+        if self.refused:
+            return {"state": "refused", "reasons": reasons_json(self.reasons)}
+        return {"receipt": self.receipt, "status": address(feed, self.receipt)}
+
+
+def address(feed: str, receipt: str) -> str:
+    """Return where the HTTP door tells what became of a receipt, an absolute path."""
+    return f"/ingest/{feed}/receipts/{receipt}"
 
 
 class Receipts:
