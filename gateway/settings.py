@@ -55,6 +55,9 @@ class Settings(pydantic.BaseModel):
     mllp_block_seconds: float = pydantic.Field(
         30.0, gt=0, description="A block that is not complete after so long is dropped without an answer."
     )
+    mllp_connections_max: int = pydantic.Field(
+        1000, gt=0, description="Open MLLP connections of a process; one more is closed at once."
+    )
     ack_seconds_max: float = pydantic.Field(
         20.0, gt=0, description="A door waits so long for durability, then answers nothing (MLLP) or 503 (HTTP)."
     )
@@ -62,6 +65,12 @@ class Settings(pydantic.BaseModel):
         2000,
         gt=0,
         description="Messages a process holds between door and durable; beyond: 429, and MLLP stops reading.",
+    )
+    inflight_bytes_max: int = pydantic.Field(
+        128 << 20, gt=0, description="Bytes a process holds between door and durable, half-read bodies and blocks included."
+    )
+    body_seconds_max: float = pydantic.Field(
+        60.0, gt=0, description="An HTTP body that is not complete after so long is answered with 408."
     )
     body_bytes_max: int = pydantic.Field(16 << 20, gt=0, description="Largest HTTP body, unpacked.")
     gzip_ratio_max: int = pydantic.Field(
