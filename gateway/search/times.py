@@ -13,6 +13,8 @@ import re
 import zoneinfo
 from typing import Any
 
+from gateway.search.query import Prefix
+
 ZONE = zoneinfo.ZoneInfo("Europe/Copenhagen")
 OPEN_LOW = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 """The low of a Period without a start."""
@@ -22,6 +24,7 @@ OPEN_HIGH = dt.datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=dt.UTC)
 Interval = tuple[dt.datetime, dt.datetime]
 _UTC = dt.UTC
 _DAY_LENGTH = len("YYYY-MM-DD")
+_LENGTH = len("YYYY-MM-DDThh:mm:ss+hh:mm")
 _SECOND = dt.timedelta(seconds=1)
 _SHAPE = re.compile(
     r"(?P<year>[0-9]{4})(-(?P<month>0[1-9]|1[0-2])(-(?P<day>0[1-9]|[12][0-9]|3[01])"
@@ -55,10 +58,41 @@ def timing(value: dict[str, Any]) -> Interval | None:
     return (min(low for low, _ in parts), max(high for _, high in parts)) if parts else None
 
 
+def approximately(low: dt.datetime, high: dt.datetime, now: dt.datetime) -> Interval:
+    """Return the interval widened by a tenth of its distance to now on both sides (R4 search, prefix `ap`)."""
+    distance = max(low - now, now - high, dt.timedelta())
+    return _add(low, -distance / 10), _add(high, distance / 10)
+
+
+def compare(prefix: Prefix, value: Interval, asked: Interval) -> bool:
+    """Say whether a resource's interval stands to the one asked for as the prefix wants (R4 search, prefixes)."""
+    (low, high), (from_, to) = value, asked
+    within = from_ <= low and high <= to
+    match prefix:
+        case Prefix.EQ:
+            return within
+        case Prefix.NE:
+            return not within
+        case Prefix.GT:
+            return high > to
+        case Prefix.LT:
+            return low < from_
+        case Prefix.GE:
+            return high > to or within
+        case Prefix.LE:
+            return low < from_ or within
+        case Prefix.SA:
+            return low >= to
+        case Prefix.EB:
+            return high <= from_
+        case Prefix.AP:
+            return low < to and from_ < high
+
+
 def _time(text: str) -> Interval:
     try:
         # the common form, quickly: YYYY-MM-DDTHH:MM:SS and a zone
-        if text[19] in "Z+-" and text[16] == ":":
+        if text[10] == "T" and (text[19:] == "Z" or (text[22] == ":" and text[20:22] < "14" and len(text) == _LENGTH)):
             low = dt.datetime.fromisoformat(text).astimezone(_UTC)
             return low, low + _SECOND
     except (ValueError, IndexError, OverflowError):
@@ -97,7 +131,7 @@ def _date(text: str) -> Interval:
         after = _first_of(year + month // 12, month % 12 + 1)
     else:
         first, after = dt.date(year, 1, 1), _first_of(year + 1, 1)
-    return _midnight(first), _midnight(after)
+    return _midnight(first), OPEN_HIGH if after == dt.date.max else _midnight(after)
 
 
 def _first_of(year: int, month: int) -> dt.date:
@@ -105,7 +139,7 @@ def _first_of(year: int, month: int) -> dt.date:
 
 
 def _midnight(day: dt.date) -> dt.datetime:
-    return OPEN_HIGH if day == dt.date.max else _utc(dt.datetime(day.year, day.month, day.day, tzinfo=ZONE))
+    return _utc(dt.datetime(day.year, day.month, day.day, tzinfo=ZONE))
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:
@@ -119,4 +153,4 @@ def _add(moment: dt.datetime, by: dt.timedelta) -> dt.datetime:
     try:
         return moment + by
     except OverflowError:
-        return OPEN_HIGH
+        return OPEN_HIGH if by > dt.timedelta() else OPEN_LOW
