@@ -287,7 +287,7 @@ def peek_batch(body: bytes) -> Peek | None:
 
 
 def _header_line(body: bytes, name: bytes) -> bytes:
-    if body.startswith(name) and (end := body.find(b"\r")) > 0 and body.find(b"\n", 0, end) < 0:
+    if body.startswith(name) and (end := body.find(b"\r")) > _SEGMENT_NAME_LENGTH and body.find(b"\n", 0, end) < 0:
         return body[:end]
     for found in _HEADER.finditer(body):
         if found.group(1).upper() == name:
