@@ -1,3 +1,4 @@
-"""MedCom FHIR messages (Bundle of type message, JSON or XML): HospitalNotification, HomeCareObservation, and
-the acknowledgements that answer them.
+"""MedCom FHIR messages in JSON or XML.
+
+HospitalNotification, HomeCareObservation, and the acknowledgements that answer them.
 """

@@ -7,29 +7,24 @@ duplicate is answered). A message is acknowledged whole: it is taken whole or no
 from __future__ import annotations
 
 import datetime as dt
-import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from adapters.municipal_medcom.house import GLN, SOR, House
-from adapters.municipal_medcom.message import Fault, Message, Part, previous_letter
+from adapters.municipal_medcom import parts
+from adapters.municipal_medcom.house import House
+from adapters.municipal_medcom.message import Fault, Message, Node, Part, earlier_letters
+from adapters.municipal_medcom.naming import GLN
+from adapters.municipal_medcom.parts import IG, SOR, TERMINOLOGY
 from gateway.fhir.ids import Ids
 from gateway.model import Reason, RejectionCode, Resource
 from gateway.terminology.context import Context
 from gateway.terminology.tables import Row
 
 EVENT = "acknowledgement-message"
-IG = "http://medcomfhir.dk/ig"
-MESSAGING = f"{IG}/messaging/StructureDefinition/medcom-messaging"
-TERMINOLOGY = f"{IG}/terminology/CodeSystem"
-SOR_ENDPOINT = "https://sor2.sum.dsdn.dk/#id="
-GLN_WRITTEN = "https://www.gs1.org/gln"
-"""MedCom's own spelling of the GLN naming system, with https; the house writes DK Core's, without s."""
-
-_URL = "https://medcomfhir.dk/ig/acknowledgement/"
+ACTIVITIES = f"{TERMINOLOGY}/medcom-messaging-activityCodes"
 
 
 def translate(house: House) -> None:
@@ -69,8 +64,8 @@ class Parties:
         return cls(
             _organisation(sender, ids.uuid("ack-sender", key)),
             _organisation(receiver, ids.uuid("ack-receiver", key)),
-            header.need("source", "endpoint").text(),
-            destination.need("endpoint").text(),
+            _address(header.need("source", "endpoint")),
+            _address(destination.need("endpoint")),
         )
 
 
@@ -92,18 +87,12 @@ def reply(
         _header(name["header"], message, parties, outcome),
         parties.sender,
         parties.receiver,
-        history,
+        *([history] if history is not None else []),
         _own_provenance(name["provenance"], name["header"], message, parties.receiver["id"], now),
         *([outcome] if outcome is not None else []),
     ]
-    return {
-        "resourceType": "Bundle",
-        "id": name["bundle"],
-        "meta": {"profile": [f"{IG}/acknowledgement/StructureDefinition/medcom-messaging-acknowledgement"]},
-        "type": "message",
-        "timestamp": now,
-        "entry": [{"fullUrl": f"{_URL}{item['resourceType']}/{item['id']}", "resource": item} for item in resources],
-    }
+    profile = f"{IG}/acknowledgement/StructureDefinition/medcom-messaging-acknowledgement"
+    return parts.bundle(name["bundle"], profile, now, resources)
 
 
 def _header(identity: str, message: Message, parties: Parties, outcome: Resource | None) -> Resource:
@@ -114,23 +103,19 @@ def _header(identity: str, message: Message, parties: Parties, outcome: Resource
         "resourceType": "MessageHeader",
         "id": identity,
         "meta": {"profile": [f"{IG}/acknowledgement/StructureDefinition/medcom-messaging-acknowledgementHeader"]},
-        "text": narrative("Acknowledgement", {"of message": message.letter, "code": response["code"]}),
+        "text": parts.narrative("Acknowledgement", {"of message": message.letter, "code": response["code"]}),
         "eventCoding": {"system": f"{TERMINOLOGY}/medcom-messaging-eventCodes", "code": EVENT},
-        "destination": [destination(parties.sender_endpoint, parties.sender["id"])],
+        "destination": [parts.destination(parties.sender_endpoint, parties.sender["id"])],
         "sender": {"reference": f"Organization/{parties.receiver['id']}"},
         "source": {"endpoint": parties.receiver_endpoint},
         "response": response,
     }
 
 
-def destination(endpoint: str, organisation_id: str) -> dict[str, Any]:
-    """Return a primary destination (medcom-messaging-messageHeader, slice primary)."""
-    use = {"system": f"{TERMINOLOGY}/medcom-messaging-destinationUse", "code": "primary"}
-    return {
-        "extension": [{"url": f"{MESSAGING}-destinationUseExtension", "valueCoding": use}],
-        "endpoint": endpoint,
-        "receiver": {"reference": f"Organization/{organisation_id}"},
-    }
+def _address(node: Node) -> str:
+    if not re.fullmatch(r"\S{1,500}", node.text()):
+        raise Fault(RejectionCode.VALUE_INVALID, node.at, "an address must stand here")
+    return node.text()
 
 
 def _organisation(part: Part, identity: str) -> Resource:
@@ -143,61 +128,43 @@ def _organisation(part: Part, identity: str) -> Resource:
         if system not in found:
             raise Fault(RejectionCode.REQUIRED_MISSING, f"{part.at}.identifier", f"a {what} number must be present")
     name = part.node.get("name")
-    return organisation(identity, found[SOR], found[GLN], name.text() if name is not None else "")
+    return parts.organisation(identity, found[SOR], found[GLN], _printable(name.text()) if name is not None else "")
 
 
-def organisation(identity: str, sor: str, gln: str, name: str) -> Resource:
-    """Return an Organization that keeps medcom-messaging-organization."""
-    return {
-        "resourceType": "Organization",
-        "id": identity,
-        "meta": {"profile": [f"{MESSAGING}-organization"]},
-        "text": narrative("Organization", {"name": name, "SOR": sor, "GLN": gln}),
-        "identifier": [{"system": GLN_WRITTEN, "value": gln}, {"system": SOR, "value": sor}],
-        **({"name": name} if name else {}),
-    }
+def _printable(text: str) -> str:
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
-def _received_provenance(message: Message, sender_id: str) -> Resource:
-    """Return the latest Provenance of the received message: the guide wants it carried along."""
-    own = message.own_provenance()
-    node = own.node
-    coding = {name: node.need("activity", "coding", name).text() for name in ("system", "code")}
-    times = {"occurred": node.need("occurredDateTime").text(), "recorded": node.need("recorded").text()}
-    node.need("occurredDateTime").moment()
-    return provenance(own.local_id or message.letter, message.letter, coding, times, sender_id, previous_letter(own))
+def _received_provenance(message: Message, sender_id: str) -> Resource | None:
+    """Return the latest Provenance of the received message, which the guide wants carried along.
+
+    None when the message has none that could be: it is rejected, and its acknowledgement must still keep the profile.
+    """
+    try:
+        own = message.own_provenance()
+        coding = own.node.need("activity", "coding")
+        code, occurred, recorded = (
+            coding.need("code").text(),
+            own.node.need("occurredDateTime"),
+            own.node.need("recorded"),
+        )
+        occurred.moment()
+        recorded.moment()
+        previous = [pair for pair in earlier_letters(own) if pair[0] in {"revision", "removal"}]
+    except Fault:
+        return None
+    if coding.need("system").value != ACTIVITIES or not re.fullmatch(r"[a-z-]{1,64}", code):
+        return None
+    times = {"occurred": occurred.text(), "recorded": recorded.text()}
+    activity = {"system": ACTIVITIES, "code": code}
+    latest = previous[0] if previous else None
+    return parts.provenance(own.local_id or message.letter, message.letter, activity, times, (sender_id, latest))
 
 
 def _own_provenance(identity: str, header: str, message: Message, agent_id: str, now: str) -> Resource:
-    coding = {"system": f"{TERMINOLOGY}/medcom-messaging-activityCodes", "code": "acknowledgement"}
+    coding = {"system": ACTIVITIES, "code": "acknowledgement"}
     times = {"occurred": now, "recorded": now}
-    return provenance(identity, header, coding, times, agent_id, ("revision", message.letter))
-
-
-def provenance(
-    identity: str,
-    header: str,
-    activity: Mapping[str, str],
-    times: Mapping[str, str],
-    agent_id: str,
-    previous: tuple[str, str] | None,
-) -> Resource:
-    """Return a Provenance that keeps medcom-messaging-provenance. `times` has `occurred` and `recorded`."""
-    made: Resource = {
-        "resourceType": "Provenance",
-        "id": identity,
-        "meta": {"profile": [f"{MESSAGING}-provenance"]},
-        "text": narrative("Provenance", {"message": header, "activity": activity["code"], "occurred": times["occurred"]}),
-        "target": [{"reference": f"MessageHeader/{header}"}],
-        "occurredDateTime": times["occurred"],
-        "recorded": times["recorded"],
-        "activity": {"coding": [dict(activity)]},
-        "agent": [{"who": {"reference": f"Organization/{agent_id}"}}],
-    }
-    if previous is not None:
-        role, letter = previous
-        made["entity"] = [{"role": role, "what": {"reference": f"MessageHeader/{letter}"}}]
-    return made
+    return parts.provenance(identity, header, coding, times, (agent_id, ("revision", message.letter)))
 
 
 def _outcome(identity: str, reasons: Sequence[Reason], context: Context) -> Resource:
@@ -208,7 +175,9 @@ def _outcome(identity: str, reasons: Sequence[Reason], context: Context) -> Reso
         "resourceType": "OperationOutcome",
         "id": identity,
         "meta": {"profile": [f"{IG}/acknowledgement/StructureDefinition/medcom-acknowledgement-operationoutcome"]},
-        "text": narrative("Not taken", {str(n): f"{reason.at}: {reason.text}" for n, reason in enumerate(reasons, 1)}),
+        "text": parts.narrative(
+            "Not taken", {str(n): f"{reason.at}: {reason.text}" for n, reason in enumerate(reasons, 1)}
+        ),
         "issue": [_issue(reason, rows[reason.code.value]) for reason in reasons],
     }
 
@@ -226,10 +195,3 @@ def _issue(reason: Reason, row: Row) -> dict[str, Any]:
         "diagnostics": f"{reason.code.value} at {reason.at}",
         **({"expression": [reason.at]} if reason.at else {}),
     }
-
-
-def narrative(title: str, facts: Mapping[str, str]) -> dict[str, str]:
-    """Return a generated narrative; MedCom wants one in every resource. Everything in it is escaped."""
-    lines = "".join(f"<li>{html.escape(name)}: {html.escape(value)}</li>" for name, value in facts.items())
-    body = f"<p>{html.escape(title)}</p><ul>{lines}</ul>" if lines else f"<p>{html.escape(title)}</p>"
-    return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{body}</div>'}

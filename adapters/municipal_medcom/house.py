@@ -9,20 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from adapters.municipal_medcom.message import CPR, Fault, Message, Node, Part, person_of, previous_letter
+from adapters.municipal_medcom import naming
+from adapters.municipal_medcom.message import CPR, Fault, Message, Node, Part, earlier_letters, person_of, step
 from gateway.formats import json
 from gateway.model import Change, Lane, Mode, Notice, PersonKey, RejectionCode, Resource, Trace
 from gateway.terminology.context import Context
-from gateway.terminology.tables import Row
 
-SOR = "urn:oid:1.2.208.176.1.1"
-GLN = "http://www.gs1.org/gln"
-CVR = "http://cvr.dk"
-KOMBIT = "https://kombit.dk/sts/organisation"
-_ORGANISATION_KEYS = (SOR, GLN, CVR, KOMBIT, "urn:oid:1.2.208.176.1.4")
 _DK_CORE = "http://hl7.dk/fhir/core/StructureDefinition/"
 _PROFILES = {
     "Patient": "dk-core-patient",
@@ -45,8 +40,8 @@ Finish = Callable[[Part, Resource], None]
 class House:
     """Makes the changes of one message.
 
-    `finish` is called for each resource of the types it names; of the types in `taken`, only those elements are carried;
-    what is in `contain` (by identity) becomes a contained resource of the MessageHeader under that name.
+    `finish` is called for each resource of the types it names; of the types in `taken`, only those elements are
+    carried; what is in `contain` (by identity) becomes a contained resource of the MessageHeader under that name.
     """
 
     def __init__(self, message: Message, context: Context, received_at: dt.datetime, trace: Trace | None) -> None:
@@ -63,7 +58,9 @@ class House:
         self.person: PersonKey | None = None
         self._references: dict[int, str] = {}
         self._waiting: list[Part] = []
-        self.sender_id = self._organisation_id(message.find(message.header.node.need("sender"), "Organization"))
+        self.sender_id = naming.organisation_id(
+            message.find(message.header.node.need("sender"), "Organization"), context
+        )
         own = message.own_provenance().node
         self.happened_at = self.not_in_future(own.need("occurredDateTime"))
 
@@ -110,24 +107,14 @@ class House:
         if part.kind == "Patient" and self.person is not None:
             return ids.patient(self.person)
         if part.kind == "Organization":
-            return self._organisation_id(part)
+            return naming.organisation_id(part, self.context)
         if part.kind == "Encounter":
-            return ids.resource("Encounter", *_episode(part))
+            return ids.resource("Encounter", *naming.episode(part))
         if part.kind in {"MessageHeader", "Provenance"}:
             return ids.resource(part.kind, "medcom", self.sender_id, self.message.letter)
         if part.kind in _SHARED:
             return self._staff_id(part)
         return ids.resource(part.kind, "medcom", self.sender_id, self.message.lineage(), *self._place(part))
-
-    def _organisation_id(self, part: Part) -> str:
-        found = {node["system"]: node["value"] for node in self._identifiers(part) if {"system", "value"} <= node.keys()}
-        for system in _ORGANISATION_KEYS:
-            if isinstance(found.get(system), str):
-                return self.context.ids.resource("Organization", system, found[system])
-        name = part.node.get("name")
-        if name is None:
-            raise Fault(RejectionCode.REQUIRED_MISSING, f"{part.at}.identifier", "a SOR or GLN number must be present")
-        return self.context.ids.resource("Organization", "medcom", self.context.feed.name, " ".join(name.text().split()))
 
     def _staff_id(self, part: Part) -> str:
         """Staff without a register number are one and the same when the sender describes them in the same words."""
@@ -139,17 +126,18 @@ class House:
         return self.context.ids.resource(part.kind, "medcom", self.sender_id, who, json.dumps(words).decode())
 
     def _place(self, part: Part) -> Sequence[str]:
-        """Return what names a resource within its series of letters, so that a corrected letter meets the same one:
-        the sender's identifier, else its code and how many of that code stand before it.
+        """Return what names a resource within its series of letters, so that a corrected letter meets the same one.
+
+        The sender's identifier, else its code and how many of that code stand before it.
         """
         for node in part.node.each("identifier"):
             return [node.need("value").text()]
-        mine = _code_key(part)
+        mine = naming.code_key(part)
         before = 0
         for other in self.message.of(part.kind):
             if other is part:
                 break
-            before += _code_key(other) == mine
+            before += naming.code_key(other) == mine
         return [mine, str(before)]
 
     # ── resources ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,10 +153,12 @@ class House:
             if name in _LEFT_OUT:
                 continue
             if name not in self.taken.get(part.kind, part.node.value):
-                self.notices.append(Notice("element-not-taken", f"{part.at}.{name}", "not allowed here; not carried further"))
+                self.notices.append(
+                    Notice("element-not-taken", f"{part.at}.{step(name)}", "not allowed here; not carried further")
+                )
                 continue
-            resource[name] = self._copy(Node(value, f"{part.at}.{name}"))
-            self.note(reference, name, "copy", f"{part.at}.{name}")
+            resource[name] = self._copy(Node(value, f"{part.at}.{step(name)}"))
+            self.note(reference, name, "copy", f"{part.at}.{step(name)}")
         if part.kind in {"Patient", "Organization"}:
             self._normalise_identifiers(part, resource)
         if part.kind == "Organization":
@@ -176,7 +166,7 @@ class House:
         if part.kind == "MessageHeader" and self.contain:
             resource["contained"] = self._contained()
         if part.kind == "Provenance":
-            _name_previous_letter(part, resource)
+            _name_earlier_letters(part, resource)
         finish = self.finish.get(part.kind)
         if finish is not None:
             finish(part, resource)
@@ -190,12 +180,16 @@ class House:
     def _meta(self, part: Part) -> dict[str, Any]:
         meta: dict[str, Any] = {}
         profile = _PROFILES.get(part.kind)
-        if profile is not None and (part.kind != "Organization" or _is_dk_core(self._identifiers(part))):
+        if profile is not None and (
+            part.kind != "Organization" or naming.is_dk_core(naming.identifiers(part, self.context))
+        ):
             meta["profile"] = [_DK_CORE + profile]
         stated = part.node.get("meta")
         security = stated.get("security") if stated is not None else None
         if security is not None:
-            meta["security"] = [dict(node.value) if isinstance(node.value, dict) else node.value for node in security.items()]
+            meta["security"] = [
+                dict(node.value) if isinstance(node.value, dict) else node.value for node in security.items()
+            ]
             self.note(self._references[id(part)], "meta.security", "copy", security.at)
         return meta
 
@@ -205,7 +199,9 @@ class House:
             return [self._copy(item) for item in node.items()]
         if not isinstance(value, dict):
             return value
-        made = {name: self._copy(Node(item, f"{node.at}.{name}")) for name, item in value.items() if item is not None}
+        made = {
+            name: self._copy(Node(item, f"{node.at}.{step(name)}")) for name, item in value.items() if item is not None
+        }
         reference = value.get("reference")
         if isinstance(reference, str) and not reference.startswith("#") and not self._is_history(node):
             part = self.message.find(node)
@@ -225,16 +221,6 @@ class House:
         """Say whether a reference is Provenance.entity.what: the letter before, which is not in this message."""
         return re.search(r"\.entity\[\d+\]\.what$", node.at) is not None
 
-    def _identifiers(self, part: Part) -> list[dict[str, Any]]:
-        systems = self.context.tables.compiled("medcom/systems", "identifier", _identifier_systems)
-        made = []
-        for node in part.node.each("identifier"):
-            if not isinstance(node.value, dict):
-                raise Fault(RejectionCode.VALUE_INVALID, node.at, "an object must stand here")
-            system = node.value.get("system")
-            made.append({**node.value, **({"system": systems[system]} if isinstance(system, str) and system in systems else {})})
-        return made
-
     def _normalise_identifiers(self, part: Part, resource: Resource) -> None:
         if "identifier" not in resource:
             return
@@ -246,10 +232,17 @@ class House:
                 for item in resource["identifier"]
             ]
             return
-        for index, (before, after) in enumerate(zip(resource["identifier"], self._identifiers(part), strict=True)):
+        for index, (before, after) in enumerate(
+            zip(resource["identifier"], naming.identifiers(part, self.context), strict=True)
+        ):
             if before.get("system") != after.get("system"):
-                self.note(self._references[id(part)], f"identifier[{index}].system", "house-naming-system",
-                          f"{part.at}.identifier[{index}].system", official="mappings/medcom/systems.csv")
+                self.note(
+                    self._references[id(part)],
+                    f"identifier[{index}].system",
+                    "house-naming-system",
+                    f"{part.at}.identifier[{index}].system",
+                    official="mappings/medcom/systems.csv",
+                )
                 before["system"] = after["system"]
 
     def note(self, reference: str, element: str, rule: str, source: str, *, official: str = "") -> None:
@@ -258,62 +251,12 @@ class House:
             self.trace.add(reference, element, rule=rule, official=official, source=source)
 
 
-def _identifier_systems(rows: Sequence[Row]) -> dict[str, str]:
-    return {row["system"]: row["house"] for row in rows if row["use"] == "identifier"}
-
-
-def _episode(part: Part) -> tuple[str, str]:
-    """Return what names a stay: the hospital's own number of the episode, else the national one (LPR3).
-
-    MedCom HospitalNotification 3.0.2: episodeOfCare.identifier is 1..*, and is the same through all letters of a stay.
-    """
-    named = []
-    for node in part.node.each("episodeOfCare"):
-        identifier = node.get("identifier")
-        if identifier is not None:
-            system = identifier.get("system")
-            named.append((system.text() if system is not None else "", identifier.need("value").text()))
-    if not named:
-        raise Fault(RejectionCode.REQUIRED_MISSING, f"{part.at}.episodeOfCare", "an identifier of the episode must be present")
-    own = [pair for pair in named if "Landspatientregisteret" not in pair[0]]
-    return (own or named)[0]
-
-
-def _code_key(part: Part) -> str:
-    """Return what is measured, as a key: the code of the first coding, whatever system it is written under."""
-    code = part.node.value.get("code")
-    coding = code.get("coding") if isinstance(code, dict) else None
-    first = coding[0] if isinstance(coding, list) and coding else None
-    value = first.get("code") if isinstance(first, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def _name_previous_letter(part: Part, resource: Resource) -> None:
-    """Name the letter that this one follows by its number: it may never have come here, so no reference to it."""
-    previous = previous_letter(part)
-    if previous is None:
-        return
-    role, letter = previous
-    uuid = f"urn:uuid:{letter.lower()}" if _UUID.fullmatch(letter) else None
-    identifier = {"system": "urn:ietf:rfc:3986", "value": uuid} if uuid else {"value": letter}
-    resource["entity"] = [{"role": role, "what": {"type": "MessageHeader", "identifier": identifier}}]
-
-
-def _is_dk_core(identifiers: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether an Organization's identifiers keep dk-core-organization (DK Core 3.7.0: a SOR, KOMBIT or CVR number;
-    SOR at least 11 digits, GLN 13 with a check digit, CVR 8 with modulus 11).
-    """
-    named = [(item.get("system"), item.get("value")) for item in identifiers]
-    if any(not isinstance(value, str) for _, value in named):
-        return False
-    good = {
-        SOR: lambda value: re.fullmatch(r"\d{11,}", value) is not None,
-        GLN: lambda value: re.fullmatch(r"\d{13}", value) is not None and _weighed(value, (1, 3) * 6 + (1,)) % 10 == 0,
-        CVR: lambda value: re.fullmatch(r"\d{8}", value) is not None and _weighed(value, (2, 7, 6, 5, 4, 3, 2, 1)) % 11 == 0,
-    }
-    kept = all(good[str(system)](str(value)) for system, value in named if system in good)
-    return kept and any(system in {SOR, KOMBIT, CVR} for system, _ in named)
-
-
-def _weighed(digits: str, weights: Sequence[int]) -> int:
-    return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True))
+def _name_earlier_letters(part: Part, resource: Resource) -> None:
+    """Name the letters that this one follows by their numbers; they may never have come here, so no reference."""
+    entities = []
+    for role, letter in earlier_letters(part):
+        uuid = f"urn:uuid:{letter.lower()}" if _UUID.fullmatch(letter) else None
+        identifier = {"system": "urn:ietf:rfc:3986", "value": uuid} if uuid else {"value": letter}
+        entities.append({"role": role, "what": {"identifier": identifier}})
+    if entities:
+        resource["entity"] = entities

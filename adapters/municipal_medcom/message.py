@@ -18,7 +18,10 @@ ENTRIES_MAX = 1000
 CPR = "urn:oid:1.2.208.176.1.2"
 X_ECPR = "urn:oid:1.2.208.176.1.6.1.1"
 D_ECPR = "urn:oid:1.2.208.176.1.6.1.3"
-_DAY = "(((0[1-9]|1[0-9]|2[0-9]|3[0-1])(01|03|05|07|08|10|12))|((0[1-9]|1[0-9]|2[0-9]|30)(04|06|09|11))|((0[1-9]|1[0-9]|2[0-9])(02)))"
+_DAY = (
+    "(((0[1-9]|1[0-9]|2[0-9]|3[0-1])(01|03|05|07|08|10|12))"
+    "|((0[1-9]|1[0-9]|2[0-9]|30)(04|06|09|11))|((0[1-9]|1[0-9]|2[0-9])(02)))"
+)
 _PERSON = (
     (CPR, re.compile(_DAY + r"[0-9]{6}")),
     (X_ECPR, re.compile(_DAY + r"[0-9]{2}[17][A-Z]{2}[0-9]")),
@@ -27,6 +30,8 @@ _PERSON = (
 """Systems that name a person, best first, with what DK Core 3.7.0 allows (no modulus 11: it is not a validity test)."""
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
+_KIND = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _FRACTION = re.compile(r"(?<=\.)(\d{1,6})\d*")
 
@@ -106,7 +111,7 @@ class Part:
 
 
 class Message:
-    """A Bundle of type message that has exactly one MessageHeader, first, with an id. Raises Fault for anything else."""
+    """A Bundle of type message with one MessageHeader, first, that has an id. Raises Fault for anything else."""
 
     def __init__(self, bundle: Any) -> None:
         if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
@@ -180,6 +185,8 @@ class Message:
     def _take(self, entry: Node) -> None:
         node = entry.need("resource")
         kind = node.need("resourceType").text()
+        if not _KIND.fullmatch(kind):
+            raise Fault(RejectionCode.VALUE_INVALID, f"{node.at}.resourceType", "not the name of a resource type")
         part = Part(kind, _identity(node) if node.get("id") is not None else "", node)
         names = {f"{kind}/{part.local_id}"} if part.local_id else set()
         full_url = entry.get("fullUrl")
@@ -193,13 +200,17 @@ class Message:
 def person_of(patient: Node) -> PersonKey:
     """Return who a Patient is. A Fault without an identifier that can be one."""
     identifiers = patient.each("identifier")
-    key = choose_person([(node.value.get("system"), node.value.get("value")) for node in identifiers if isinstance(node.value, dict)])
+    key = choose_person(
+        [(node.value.get("system"), node.value.get("value")) for node in identifiers if isinstance(node.value, dict)]
+    )
     if key is not None:
         return key
     for node in identifiers:
         if isinstance(node.value, dict) and node.value.get("system") in dict(_PERSON):
             raise Fault(RejectionCode.IDENTITY_INVALID, f"{node.at}.value", "not a number that can have been issued")
-    raise Fault(RejectionCode.IDENTITY_MISSING, f"{patient.at}.identifier", "a CPR or replacement number must be present")
+    raise Fault(
+        RejectionCode.IDENTITY_MISSING, f"{patient.at}.identifier", "a CPR or replacement number must be present"
+    )
 
 
 def choose_person(pairs: list[tuple[Any, Any]]) -> PersonKey | None:
@@ -211,6 +222,11 @@ def choose_person(pairs: list[tuple[Any, Any]]) -> PersonKey | None:
                 if pattern.fullmatch(written):
                     return PersonKey(named, written)
     return None
+
+
+def step(name: str) -> str:
+    """Return a member's name as a place may show it: a name that is no element's may be a person's number."""
+    return name if _NAME.fullmatch(name) else "?"
 
 
 def _identity(node: Node) -> str:
@@ -234,10 +250,7 @@ def _last(reference: str) -> str:
     return re.split(r"[/:]", reference)[-1]
 
 
-def previous_letter(provenance: Part) -> tuple[str, str] | None:
-    """Return (role, id) of the letter that this Provenance says it follows, or None for a first letter."""
+def earlier_letters(provenance: Part) -> list[tuple[str, str]]:
+    """Return (role, id) of what a Provenance's letter follows (`revision`, `removal`) or is made of (`source`)."""
     entities = provenance.node.each("entity")
-    if not entities:
-        return None
-    return entities[0].need("role").text(), _last(_named(entities[0].need("what")))
-
+    return [(entity.need("role").text(), _last(_named(entity.need("what")))) for entity in entities]

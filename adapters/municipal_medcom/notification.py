@@ -75,7 +75,10 @@ def _closed(node: Node, allowed: frozenset[str] | set[str]) -> None:
 def _known(rows: Sequence[Row], said: tuple[str, str, str], deceased: str) -> bool:
     return any(
         row["deceased"] == deceased
-        and all(wanted in {"*", word} for wanted, word in zip((row["activity"], row["class"], row["status"]), said, strict=True))
+        and all(
+            wanted in {"*", word}
+            for wanted, word in zip((row["activity"], row["class"], row["status"]), said, strict=True)
+        )
         for row in rows
     )
 
@@ -114,8 +117,13 @@ def _tell_death(house: House, patient: Part) -> None:
     stated: Resource = {"resourceType": "Patient", "id": identity, "deceasedBoolean": deceased.value}
     clear = () if deceased.value else ("deceasedDateTime",)
     house.changes.append(Change(stated, Mode.MERGE, house.lane, house.happened_at, clear))
-    house.note(reference, "deceasedBoolean", "stated-not-mentioned", deceased.at,
-               official="mappings/medcom/hospital-notification.csv MORS")
+    house.note(
+        reference,
+        "deceasedBoolean",
+        "stated-not-mentioned",
+        deceased.at,
+        official="mappings/medcom/hospital-notification.csv MORS",
+    )
 
 
 def _clear_leave(house: House) -> None:

@@ -24,9 +24,12 @@ CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 AS_SENT = "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation"
 """HL7's extension for the same quantity in another unit: the sender's own value and unit, untouched."""
 
+_ACTIVITIES = frozenset({"new-message", "reply-message", "retract-message", "modified-message"})
+"""ValueSet medcom-HomeCareObservation-messagingActivities, MedCom Terminology 2.0.2."""
+
 _FRACTION_MAX = Decimal(1)
 _PERCENT_MIN, _PERCENT_MAX = Decimal(40), Decimal(100)
-"""A number of 40 to 100 without a unit cannot be a saturation as a fraction, and no living person has less than 40 %."""
+"""A number of 40 to 100 without a unit cannot be a fraction, and a living person has no saturation under 40 %."""
 
 
 def translate(house: House) -> None:
@@ -41,6 +44,8 @@ def translate(house: House) -> None:
             raise Fault(RejectionCode.REFERENCE_BROKEN, f"{part.at}.subject", "must be the Patient of this message")
     security = _security(report)
     activity = message.own_provenance().node.need("activity", "coding", "code")
+    if activity.text() not in _ACTIVITIES:
+        raise Fault(RejectionCode.CODE_UNKNOWN, activity.at, "not one of the codes that MedCom allows here")
     house.finish["Observation"] = lambda part, resource: _observation(house, part, resource, security)
     house.finish["Media"] = lambda part, resource: _media(house, part, resource, security)
     house.refer(message.header)
@@ -53,7 +58,7 @@ def translate(house: House) -> None:
 
 
 def _retract(house: House, activity: Node) -> None:
-    """A letter taken back: MedCom has no other status than final for a report, so only the activity says it."""
+    """Mark a letter taken back: MedCom has no other status than final for a report, so only the activity says it."""
     for change in house.changes:
         kind = change.resource["resourceType"]
         if kind in {"DiagnosticReport", "Observation", "Media"}:
@@ -116,8 +121,13 @@ def _codes(house: House, part: Part, resource: Resource) -> Row | None:
             continue
         if all(other.get("system") != system for other in codings if isinstance(other, dict)):
             codings.append({"system": system, "code": row["code"], "display": row["display"]})
-            house.note(house.refer(part), f"code.coding[{len(codings) - 1}]", "house-naming-system",
-                       f"{part.at}.code.coding[{index}]", official="mappings/medcom/systems.csv")
+            house.note(
+                house.refer(part),
+                f"code.coding[{len(codings) - 1}]",
+                "house-naming-system",
+                f"{part.at}.code.coding[{index}]",
+                official="mappings/medcom/systems.csv",
+            )
         return row
     return None
 
@@ -127,8 +137,13 @@ def _international(house: House, reference: str, resource: Resource, row: Row) -
     for system, code, display in ((LOINC, row["loinc"], ""), (MDC, row["mdc"], row["mdc_name"])):
         if code and all(coding.get("system") != system for coding in codings if isinstance(coding, dict)):
             codings.append({"system": system, "code": code, **({"display": display} if display else {})})
-            house.note(reference, f"code.coding[{len(codings) - 1}]", "code-beside-the-senders", house.message.header.at,
-                       official=f"mappings/medcom/observations.csv {row['code']}")
+            house.note(
+                reference,
+                f"code.coding[{len(codings) - 1}]",
+                "code-beside-the-senders",
+                house.message.header.at,
+                official=f"mappings/medcom/observations.csv {row['code']}",
+            )
 
 
 def _speaks_house_unit(resource: Resource, row: Row) -> bool:
@@ -148,7 +163,7 @@ def _quantity(house: House, part: Part, sent: Node, row: Row | None) -> dict[str
         raise Fault(RejectionCode.VALUE_INVALID, value.at, "a number must stand here")
     if unit is not None:
         made["unit"] = unit.text().strip()
-    code = _ucum(house, part, sent, row)
+    code = _ucum(house, sent, row)
     if code is None:
         return made
     made = {**made, "system": UCUM, "code": code}
@@ -161,15 +176,27 @@ def _quantity(house: House, part: Part, sent: Node, row: Row | None) -> dict[str
         code = _saturation_unit(house, value, number, code)
     if code == made["code"] != row["ucum"]:
         return made
-    house.note(reference, "valueQuantity.value", "to-house-unit", value.at,
-               official=f"mappings/medcom/observations.csv {row['code']}")
+    house.note(
+        reference,
+        "valueQuantity.value",
+        "to-house-unit",
+        value.at,
+        official=f"mappings/medcom/observations.csv {row['code']}",
+    )
     shifted = _shifted(number, int(row["power"])) if code == row["ucum"] else value.value
     as_sent = {"url": AS_SENT, "valueQuantity": dict(sent.value)}
     kept = {name: item for name, item in sent.value.items() if name == "comparator"}
-    return {"extension": [as_sent], "value": shifted, **kept, "unit": row["house_ucum"], "system": UCUM, "code": row["house_ucum"]}
+    return {
+        "extension": [as_sent],
+        "value": shifted,
+        **kept,
+        "unit": row["house_ucum"],
+        "system": UCUM,
+        "code": row["house_ucum"],
+    }
 
 
-def _ucum(house: House, part: Part, sent: Node, row: Row | None) -> str | None:
+def _ucum(house: House, sent: Node, row: Row | None) -> str | None:
     """Return the UCUM code of a quantity: the sender's, else that of its unit text, else that of a pure number."""
     code, system, unit = sent.get("code"), sent.get("system"), sent.get("unit")
     units = house.context.tables.compiled("medcom/units", "unit", _units)
@@ -196,7 +223,9 @@ def _saturation_unit(house: House, value: Node, number: Decimal, code: str) -> s
         if not _FRACTION_MAX < number <= _PERCENT_MAX:
             raise Fault(RejectionCode.IMPLAUSIBLE, value.at, "a saturation in percent is over 1 and at most 100")
         if code == "1":
-            house.notices.append(Notice("percent-for-fraction", value.at, "taken as percent: no saturation is so great a fraction"))
+            house.notices.append(
+                Notice("percent-for-fraction", value.at, "taken as percent: no saturation is so great a fraction")
+            )
         return "%"
     if code == "1" and not 0 <= number <= _FRACTION_MAX:
         raise Fault(RejectionCode.IMPLAUSIBLE, value.at, "a saturation is a fraction from 0 to 1")
@@ -204,7 +233,7 @@ def _saturation_unit(house: House, value: Node, number: Decimal, code: str) -> s
 
 
 def _shifted(number: Decimal, power: int) -> Decimal | int:
-    """Return number × 10^power with the digits that were measured: 0.97 → 97, 0.970 → 97.0."""
+    """Return number times 10^power with the digits that were measured: 0.97 → 97, 0.970 → 97.0."""
     shifted = number.scaleb(power)
     return int(shifted) if shifted.as_tuple().exponent in {0, *range(1, 10)} else shifted
 

@@ -24,6 +24,7 @@ _EVENTS: Mapping[str, Callable[[House], None]] = {
     observation.EVENT: observation.translate,
     acknowledgement.EVENT: acknowledgement.translate,
 }
+_MEDCOM_EVENTS = frozenset({*_EVENTS, "care-communication-message", "empty-message"})
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _BOM = b"\xef\xbb\xbf"
 
@@ -61,7 +62,9 @@ def _look_json(body: bytes) -> tuple[list[tuple[Any, Any]], list[Any]]:
     """Read with the fastest reader: nothing of it is kept, and translation reads again with the exact one."""
     bundle = orjson.loads(body.removeprefix(_BOM))
     entries = bundle.get("entry") if isinstance(bundle, dict) else None
-    resources = [entry.get("resource") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    resources = (
+        [entry.get("resource") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    )
     persons: list[tuple[Any, Any]] = []
     headers: list[Any] = []
     for resource in resources:
@@ -69,7 +72,9 @@ def _look_json(body: bytes) -> tuple[list[tuple[Any, Any]], list[Any]]:
         if kind == "MessageHeader":
             headers.append(resource.get("id"))
         elif kind == "Patient" and isinstance(resource.get("identifier"), list):
-            persons += [(one.get("system"), one.get("value")) for one in resource["identifier"] if isinstance(one, dict)]
+            persons += [
+                (one.get("system"), one.get("value")) for one in resource["identifier"] if isinstance(one, dict)
+            ]
     return persons, headers
 
 
@@ -83,7 +88,9 @@ def _look_xml(body: bytes) -> tuple[list[tuple[Any, Any]], list[Any]]:
 
     identifiers = root.iterfind("f:entry/f:resource/f:Patient/f:identifier", ns)
     headers = root.iterfind("f:entry/f:resource/f:MessageHeader", ns)
-    return [(value(one, "f:system"), value(one, "f:value")) for one in identifiers], [value(one, "f:id") for one in headers]
+    return [(value(one, "f:system"), value(one, "f:value")) for one in identifiers], [
+        value(one, "f:id") for one in headers
+    ]
 
 
 def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> Translation:
@@ -108,14 +115,21 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
 
 
 def _event(message: Message) -> str:
+    """Return the event of a message; `unknown` for one that MedCom does not have: it goes into names of metrics."""
     try:
-        return message.header.node.need("eventCoding", "code").text()
+        code = message.header.node.need("eventCoding", "code").text()
     except Fault:
-        return ""
+        return "unknown"
+    return code if code in _MEDCOM_EVENTS else "unknown"
 
 
 def _fill(
-    made: Translation, message: Message, kind: Callable[[House], None] | None, context: Context, raw: RawMessage, trace: Trace | None
+    made: Translation,
+    message: Message,
+    kind: Callable[[House], None] | None,
+    context: Context,
+    raw: RawMessage,
+    trace: Trace | None,
 ) -> None:
     """Put the changes of a message into its translation, or the reasons why there are none."""
     if kind is None:
