@@ -45,6 +45,11 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    expect: int | None = None
+    """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has
+    none); otherwise left alone. Times of events do not matter then."""
+    state: str | None = None
+    """Only a replay gives it: who stated which element, as `fhir.merge` keeps it, of a merged resource."""
     deleted: bool = False
     """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
 
@@ -165,6 +170,8 @@ class MessageRow:
     resources: tuple[str, ...]
     reasons: tuple[Reason, ...]
     mapping: str
+    seq: int = 0
+    """The order in which messages were applied."""
     duplicate_of: str = ""
     reply: bytes | None = None
     reply_content_type: str = ""
@@ -243,9 +250,10 @@ class Store(Protocol):
         limit: int | None = None,
         seconds: float = 10.0,
     ) -> list[Lease]:
-        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: all that can be
-        had), and give back those held beyond `limit`. A taken-over partition gets a higher epoch. Call it every few
-        seconds: what is not renewed within `seconds` is free for others.
+        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: a fair share among
+        the owners of the group that are alive), and give back those held beyond. A taken-over partition gets a higher
+        epoch. Call it every few seconds: what is not renewed within `seconds` is free for others. `wanted` is in the
+        order of preference.
         """
         ...
 
@@ -283,6 +291,10 @@ class Store(Protocol):
 
     async def made(self, resource_type: str, resource_id: str) -> list[MessageRow]:
         """Return the messages that made versions of a resource, oldest first."""
+        ...
+
+    async def journal(self, *, after: int, count: int) -> list[MessageRow]:
+        """Return first arrivals (stored and rejected, no duplicates) in the order in which they were applied, seq > `after`."""
         ...
 
     async def counts(self) -> list[FeedCount]:

@@ -61,7 +61,8 @@ class Translator:
         self._owner = owner
         self._stations = stations
         self._topics = topics
-        self._wanted = [(topic, partition) for topic in topics for partition in range(partitions)]
+        # A partition of every feed with one translator: a person's messages of all feeds then meet in one place.
+        self._wanted = [(topic, partition) for partition in range(partitions) for topic in topics]
         self._backbone = backbone
         self._store = store
         self._tell = tell

@@ -84,6 +84,26 @@ class Reads:
         async with self._connections.session() as connection:
             return [_message(row) for row in await connection.fetch(_MESSAGES["made"], code, resource_id)]
 
+    async def journal(self, *, after: int, count: int) -> list[MessageRow]:
+        """See `store.port.Store.journal`."""
+        async with self._connections.session() as connection:
+            return [_message(row) for row in await connection.fetch(_MESSAGES["journal"], after, count)]
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """See `store.port.Store.stop_feed`."""
+        async with self._connections.session() as connection:
+            await connection.execute(_MESSAGES["stop_feed"], feed, why)
+
+    async def resume_feed(self, feed: str) -> None:
+        """See `store.port.Store.resume_feed`."""
+        async with self._connections.session() as connection:
+            await connection.execute(_MESSAGES["resume_feed"], feed)
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """See `store.port.Store.stopped_feeds`."""
+        async with self._connections.session() as connection:
+            return {row["feed"]: row["why"] for row in await connection.fetch(_MESSAGES["stopped_feeds"])}
+
     async def counts(self) -> list[FeedCount]:
         """See `store.port.Store.counts`."""
         async with self._connections.session() as connection:
@@ -103,6 +123,7 @@ def _message(row: Mapping[str, Any]) -> MessageRow:
         resources=tuple(row["made"]),
         reasons=tuple(Reason(RejectionCode(each["code"]), each["at"], each["text"]) for each in reasons),
         mapping=row["mapping"],
+        seq=row["seq"],
         duplicate_of=row["first"],
         reply=row["reply"],
         reply_content_type=row["reply_type"],
