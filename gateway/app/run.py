@@ -98,7 +98,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
             await stack.enter_async_context(_role("lag", lambda stop: _measure_lag(parts, stop), tell))
         await stack.enter_async_context(_role("expire", lambda stop: _expire(parts, stop), tell))
         served = await stack.enter_async_context(web.serving(parts, roles))
-        mllp = await stack.enter_async_context(doors.opened(parts, served.intake, roles))
+        mllp = await stack.enter_async_context(doors.opened(parts, served.intake)) if "receive" in roles else ""
         yield Running(parts, served.address, mllp)
 
 

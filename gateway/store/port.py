@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -170,8 +170,6 @@ class MessageRow:
     resources: tuple[str, ...]
     reasons: tuple[Reason, ...]
     mapping: str
-    seq: int = 0
-    """The order in which messages were applied."""
     duplicate_of: str = ""
     reply: bytes | None = None
     reply_content_type: str = ""
@@ -293,8 +291,8 @@ class Store(Protocol):
         """Return the messages that made versions of a resource, oldest first."""
         ...
 
-    async def journal(self, *, after: int, count: int) -> list[MessageRow]:
-        """Return first arrivals (stored and rejected, no duplicates) in the order in which they were applied, seq > `after`."""
+    def journal(self) -> AsyncIterator[MessageRow]:
+        """Yield first arrivals (stored and rejected, no duplicates) in the order in which they were applied, as of now."""
         ...
 
     async def counts(self) -> list[FeedCount]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from gateway.formats import json
@@ -84,10 +84,11 @@ class Reads:
         async with self._connections.session() as connection:
             return [_message(row) for row in await connection.fetch(_MESSAGES["made"], code, resource_id)]
 
-    async def journal(self, *, after: int, count: int) -> list[MessageRow]:
+    async def journal(self) -> AsyncIterator[MessageRow]:
         """See `store.port.Store.journal`."""
-        async with self._connections.session() as connection:
-            return [_message(row) for row in await connection.fetch(_MESSAGES["journal"], after, count)]
+        async with self._connections.alone() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            async for row in connection.cursor(_MESSAGES["journal"], prefetch=500):
+                yield _message(row)
 
     async def stop_feed(self, feed: str, why: str) -> None:
         """See `store.port.Store.stop_feed`."""
@@ -123,7 +124,6 @@ def _message(row: Mapping[str, Any]) -> MessageRow:
         resources=tuple(row["made"]),
         reasons=tuple(Reason(RejectionCode(each["code"]), each["at"], each["text"]) for each in reasons),
         mapping=row["mapping"],
-        seq=row["seq"],
         duplicate_of=row["first"],
         reply=row["reply"],
         reply_content_type=row["reply_type"],

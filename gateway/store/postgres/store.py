@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Unavailable
@@ -166,9 +166,9 @@ class PostgresStore:
         """See the port."""
         return await self._reads.made(resource_type, resource_id)
 
-    async def journal(self, *, after: int, count: int) -> list[MessageRow]:
+    def journal(self) -> AsyncIterator[MessageRow]:
         """See the port."""
-        return await self._reads.journal(after=after, count=count)
+        return self._reads.journal()
 
     async def stop_feed(self, feed: str, why: str) -> None:
         """See the port."""

@@ -2,7 +2,7 @@
 
 -- name: message
 -- $1 receipt.
-select m.seq, m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping,
+select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping,
        coalesce(f.made, m.made) as made, coalesce(f.reasons, m.reasons) as reasons, coalesce(f.receipt, '') as first,
        coalesce(f.reply, m.reply) as reply, coalesce(f.reply_type, m.reply_type) as reply_type
   from message m left join message f on f.seq = m.duplicate_of
@@ -10,7 +10,7 @@ select m.seq, m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.receiv
 
 -- name: rejected
 -- Messages of a feed with reasons, newest first: $1 feed, $2 how many, $3 below this receipt (null: from the newest).
-select m.seq, m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
+select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
        m.reasons, '' as first, m.reply, m.reply_type
   from message m
  where m.feed = $1 and m.reasons is not null
@@ -19,7 +19,7 @@ select m.seq, m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.receiv
 
 -- name: made
 -- Messages that made versions of a resource, oldest version first: $1 type, $2 id.
-select m.seq, m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
+select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
        m.reasons, '' as first, m.reply, m.reply_type
   from (
     select message, min(version) as version from (
@@ -36,9 +36,9 @@ select feed, sum(stored)::bigint as stored, sum(rejected)::bigint as rejected, s
 
 -- name: journal
 -- First arrivals in the order in which they were applied: $1 after this seq, $2 how many.
-select m.seq, m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
+select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
        m.reasons, '' as first, m.reply, m.reply_type
-  from message m where m.seq > $1 and m.first order by m.seq limit $2;
+  from message m where m.first order by m.stored, m.seq;
 
 -- name: stop_feed
 -- $1 feed, $2 why; the first reason stands.
