@@ -66,7 +66,7 @@ class Connections:
 
     def __init__(self, url: str, schema: str, *, size: int) -> None:
         self._url = url
-        self._schema = schema
+        self._search_path = f'"{schema}"'  # quoted: a schema may be called `user` or `order`
         self._size = size
         self._pool: asyncpg.Pool[Any] | None = None
 
@@ -75,11 +75,12 @@ class Connections:
         with away_is_unavailable():
             self._pool = await asyncpg.create_pool(
                 self._url,
-                min_size=1,
+                min_size=0,
+                init_size=1,
                 max_size=self._size,
                 max_inactive_connection_lifetime=0,
                 command_timeout=_COMMAND_SECONDS,
-                server_settings={**_SETTINGS, "search_path": self._schema},
+                server_settings={**_SETTINGS, "search_path": self._search_path},
                 reset=_as_it_is,
             )
 
@@ -107,7 +108,7 @@ class Connections:
         """Open a connection beside the pool, for what takes long or listens: migrations, LISTEN."""
         with away_is_unavailable():
             connection = await asyncpg.connect(
-                self._url, server_settings={"search_path": self._schema, "timezone": "UTC"}
+                self._url, server_settings={"search_path": self._search_path, "timezone": "UTC"}
             )
             try:
                 yield connection

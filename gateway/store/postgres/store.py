@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from gateway.clock import Clock, SystemClock
@@ -53,7 +54,7 @@ class PostgresStore:
         self._transactor = Transactor(
             self._connections,
             self._types,
-            outbox_partition,
+            functools.lru_cache(maxsize=1 << 16)(outbox_partition),
             merge,
             extract,
             clock or SystemClock(),
