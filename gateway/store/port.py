@@ -45,6 +45,8 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    deleted: bool = False
+    """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
 
 
 @dataclass(slots=True)
@@ -233,7 +235,13 @@ class Store(Protocol):
         ...
 
     async def claim(
-        self, group: str, owner: str, wanted: Sequence[tuple[str, int]], *, limit: int | None = None, seconds: float = 10.0
+        self,
+        group: str,
+        owner: str,
+        wanted: Sequence[tuple[str, int]],
+        *,
+        limit: int | None = None,
+        seconds: float = 10.0,
     ) -> list[Lease]:
         """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: all that can be
         had), and give back those held beyond `limit`. A taken-over partition gets a higher epoch. Call it every few
