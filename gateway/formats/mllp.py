@@ -22,6 +22,7 @@ COMMIT_NAK: Final = b"\x0b\x15\x1c\r"
 _START_BYTE: Final = 0x0B
 _ENDINGS: Final = {0x0D: 1, 0x0A: 1, _START_BYTE: 0}
 """What may follow FS at the end of a block, and whether it belongs to it."""
+_HEAD_BYTES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class FrameError:
 
     text: str
     junk_bytes: int = 0
+    head: bytes = b""
+    """The block's first bytes: with luck its MSH, so that the refusal can name the message."""
 
 
 class Decoder:
@@ -117,7 +120,8 @@ class Decoder:
     def _too_large(self) -> FrameError:
         self._dropping = True
         junk, self._junk = self._junk, 0
-        return FrameError(f"A block is larger than {self._bytes_max} bytes.", junk)
+        head = bytes(self._held[:_HEAD_BYTES])
+        return FrameError(f"A block is larger than {self._bytes_max} bytes.", junk, head)
 
     def _leave(self, end: int, taken: int, *, lenient: bool, done: list[Frame | FrameError]) -> None:
         if not self._dropping and end > self._bytes_max:

@@ -1,0 +1,324 @@
+"""What the house asks of its store. One implementation: PostgreSQL, everywhere (`gateway/store/postgres`).
+
+The one rule: **everything that changes a resource goes through `apply`**, and what belongs to one message commits
+together or not at all: versions, search rows, provenance, rejection, reply, outbox, duplicate key and reading position.
+
+The store is **not** a validator: what it is given has been validated. It merges (`fhir.merge`), numbers versions,
+indexes, and refuses a worker whose epoch is old.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.model import Mode, Position, Reason
+from gateway.search.query import Index, Query
+
+
+class MessageState(enum.StrEnum):
+    """What became of a message. WAITING is never stored: it is what a receipt without a row means."""
+
+    WAITING = "waiting"
+    STORED = "stored"
+    REJECTED = "rejected"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(slots=True)
+class Write:
+    """One resource, validated and serialised, on its way into the store.
+
+    `body` is `fhir.body.prepare` bytes (no versionId, no lastUpdated); `digest` is `fhir.body.content_digest` of it.
+    """
+
+    type: str
+    id: str
+    mode: Mode
+    body: bytes
+    digest: bytes
+    event_time: dt.datetime
+    lane: str = ""
+    """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
+    clear: tuple[str, ...] = ()
+    index: Index = field(default_factory=Index)
+    expect: int | None = None
+    """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has
+    none); otherwise left alone. Times of events do not matter then."""
+    state: str | None = None
+    """Only a replay gives it: who stated which element, as `fhir.merge` keeps it, of a merged resource."""
+    deleted: bool = False
+    """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
+
+
+@dataclass(slots=True)
+class MessageWrite:
+    """One message's whole effect. A rejected message has reasons and no writes.
+
+    Duplicate rule (MedCom governance, duplicate table, HL7 v2 practice): a `letter` seen before in this feed makes the message a
+    DUPLICATE of the first and its writes are dropped; a known `envelope` around a new letter makes it REJECTED with
+    `envelope-reused`. The same `control_id` with another letter is a new message, counted as reused.
+    """
+
+    feed: str
+    receipt: str
+    source: Position
+    received_at: dt.datetime
+    letter: str
+    message_type: str = ""
+    envelope: str | None = None
+    control_id: str | None = None
+    sender: str = ""
+    lane: str = ""
+    mapping: str = ""
+    """The version of adapter and tables that translated it."""
+    traceparent: str = ""
+    reasons: list[Reason] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    provenance: str = ""
+    """The id of the Provenance among `writes`; its targets are the message's resources."""
+    reply: bytes | None = None
+    reply_reused: bytes | None = None
+    reply_content_type: str = ""
+    replay: bool = False
+    """A replay of a message that is in the inbox already: the duplicate rule does not apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The reading position that this batch moves, under the epoch its worker holds."""
+
+    group: str
+    topic: str
+    partition: int
+    from_offset: int
+    next_offset: int
+    epoch: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction applies. Without `advances`: writes from the API or a replay."""
+
+    messages: list[MessageWrite]
+    advances: tuple[Advance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedMessage:
+    """What became of one message of a batch."""
+
+    receipt: str
+    state: MessageState
+    versions: tuple[tuple[str, str, int], ...] = ()
+    """(type, id, version) that this message made."""
+    unchanged: int = 0
+    """Writes whose content was already there: no new version."""
+    late: int = 0
+    """Writes older than what is stored: they filled gaps at most."""
+    control_id_reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch did. Messages below the stored position (a repeated batch) are left out, not doubled."""
+
+    messages: tuple[AppliedMessage, ...]
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a resource as stored: `body` is the complete JSON, ready to send."""
+
+    type: str
+    id: str
+    version: int
+    last_updated: dt.datetime
+    body: bytes
+    deleted: bool = False
+    lane: str = ""
+    message: str = ""
+    """The receipt of the message that made this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a search or history. `after` of the next page is None on the last one."""
+
+    versions: tuple[Version, ...]
+    more: bool
+    total: int | None = None
+    last_key: dt.datetime | None = None
+    last_rid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """What the store remembers of a message: the answer to a receipt."""
+
+    feed: str
+    receipt: str
+    state: MessageState
+    source: Position
+    received_at: dt.datetime
+    stored_at: dt.datetime
+    message_type: str
+    resources: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+    mapping: str
+    duplicate_of: str = ""
+    reply: bytes | None = None
+    reply_content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedCount:
+    """Messages of a feed by state, since the store began."""
+
+    feed: str
+    stored: int
+    rejected: int
+    duplicate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A partition that this owner may work on until its time is up; `epoch` fences whoever had it before."""
+
+    topic: str
+    partition: int
+    epoch: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One version to publish. `seq` is gap-free and in commit order within its partition."""
+
+    partition: int
+    seq: int
+    type: str
+    id: str
+    version: int
+    lane: str
+    body: bytes
+    deleted: bool
+    at: dt.datetime
+    message: str
+    feed: str
+    traceparent: str
+    reply_to: str = ""
+    """A reply (acknowledgement) to send: the feed it answers; `body` is the reply, type and id are ''."""
+
+
+class Store(Protocol):
+    """See the module's first lines for the promise."""
+
+    async def start(self) -> None:
+        """Connect and bring the schema to head. Raises `errors.Unavailable`, or `errors.Misconfigured` when the
+        database is newer than this program.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Finish running transactions and disconnect. Safe to call twice."""
+        ...
+
+    async def ready(self) -> None:
+        """Return when a write would work now; raise `errors.Unavailable` when not."""
+        ...
+
+    async def apply(self, batch: Batch) -> Applied:
+        """Commit a batch. Concurrent small batches share transactions (group commit); one that fails does not fail
+        its companions. Raises `errors.Fenced` (stale epoch or lease), `errors.Unavailable` (nothing was done, or it
+        is not known: apply the same batch again, the position and the inbox make that safe).
+        """
+        ...
+
+    async def claim(
+        self,
+        group: str,
+        owner: str,
+        wanted: Sequence[tuple[str, int]],
+        *,
+        limit: int | None = None,
+        seconds: float = 10.0,
+    ) -> list[Lease]:
+        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: a fair share among
+        the owners of the group that are alive), and give back those held beyond. A taken-over partition gets a higher
+        epoch. Call it every few seconds: what is not renewed within `seconds` is free for others. `wanted` is in the
+        order of preference.
+        """
+        ...
+
+    async def release(self, group: str, owner: str) -> None:
+        """Give all leases of `owner` back at once."""
+        ...
+
+    async def positions(self, group: str) -> dict[tuple[str, int], int]:
+        """Return the next offset of every partition that a group has a position for."""
+        ...
+
+    async def read(self, resource_type: str, resource_id: str) -> Version | None:
+        """Return the current version (deleted ones included, `deleted` set), or None. Concurrent reads share trips."""
+        ...
+
+    async def vread(self, resource_type: str, resource_id: str, version: int) -> Version | None:
+        """Return one version, or None."""
+        ...
+
+    async def history(self, resource_type: str, resource_id: str, *, count: int, before: int | None = None) -> Page:
+        """Return versions of one resource, newest first, below version `before`."""
+        ...
+
+    async def search(self, query: Query) -> Page:
+        """Return one page of current, not deleted resources. Call only with what `access.decide` permitted."""
+        ...
+
+    async def message(self, receipt: str) -> MessageRow | None:
+        """Return what became of a receipt, or None when no message with it has been applied (yet)."""
+        ...
+
+    async def rejected(self, feed: str, *, count: int, before: str | None = None) -> list[MessageRow]:
+        """Return rejected (and partly rejected) messages of a feed, newest first."""
+        ...
+
+    async def made(self, resource_type: str, resource_id: str) -> list[MessageRow]:
+        """Return the messages that made versions of a resource, oldest first."""
+        ...
+
+    def journal(self) -> AsyncIterator[MessageRow]:
+        """Yield first arrivals (stored and rejected, no duplicates) in the order in which they were applied, as of now."""
+        ...
+
+    async def counts(self) -> list[FeedCount]:
+        """Return messages by state per feed."""
+        ...
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """Keep a feed from being translated until `resume_feed`; the first reason stands."""
+        ...
+
+    async def resume_feed(self, feed: str) -> None:
+        """Let a stopped feed go on."""
+        ...
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """Return the feeds that are stopped, with why."""
+        ...
+
+    async def outbox(self, partition: int, *, after: int, limit: int) -> list[OutboxRow]:
+        """Return unpublished rows of one partition in commit order, seq > `after`, without gaps."""
+        ...
+
+    async def published(self, partition: int, upto: int, *, epoch: int) -> None:
+        """Note that rows up to `upto` are on the backbone; raises `errors.Fenced` for an old epoch."""
+        ...
+
+    async def wait_outbox(self, seconds: float) -> None:
+        """Return when something was added to the outbox (LISTEN), or after `seconds`."""
+        ...
