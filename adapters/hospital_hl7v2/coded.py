@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from adapters.hospital_hl7v2.setup import Setup, universal_uri
 from gateway.formats import er7
 from gateway.model import Resource
-
-from adapters.hospital_hl7v2.setup import Setup, universal_uri
 
 V2: Final = "http://terminology.hl7.org/CodeSystem/v2-"
 _TRIPLES: Final = ((1, 2, 3, 14, 7), (4, 5, 6, 17, 8), (10, 11, 12, 20, 13))
@@ -106,7 +105,10 @@ def _own_table(code: str, words: str, setup: Setup, table: str) -> list[Resource
         standard["display"] = mapped.display
     if mapped.system == V2 + table and mapped.code == code:
         return [standard]
-    own: Resource = {"system": setup.local(f"v2-{table}") if code in setup.own_codes.get(table, {}) else V2 + table, "code": code}
+    own: Resource = {
+        "system": setup.local(f"v2-{table}") if code in setup.own_codes.get(table, {}) else V2 + table,
+        "code": code,
+    }
     if words and not own["system"].startswith(V2):
         own["display"] = words
     return [standard, own | {"userSelected": True}]

@@ -9,11 +9,10 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.formats import er7
-from gateway.model import Resource
-
 from adapters.hospital_hl7v2 import coded
 from adapters.hospital_hl7v2.setup import Setup
+from gateway.formats import er7
+from gateway.model import Resource
 
 EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/"
 _DIGITS = re.compile(r"\d")
@@ -39,14 +38,15 @@ def identifier_type(code: str) -> Resource | None:
     return coded.of_table("0203", code) if code else None
 
 
-def identifier(part: er7.Part, setup: Setup, fallback: str = "") -> Resource | None:
+def identifier(part: er7.Part, setup: Setup, fallback: str = "", system: str = "") -> Resource | None:
     """CX → Identifier; None without a value. `fallback` names the local system when CX-4 is empty."""
     value = part.at(1)
     if not value:
         return None
     authority = part.part(4)
     kind = part.at(5)
-    system = setup.identifier_system(authority) if authority else ""
+    if not system and authority:
+        system = setup.identifier_system(authority)
     made: Resource = {}
     if kind:
         made["type"] = _type(kind, setup)
@@ -77,13 +77,13 @@ def entity(part: er7.Part, setup: Setup, kind: str = "", fallback: str = "") -> 
     value = part.at(1)
     if not value:
         return None
-    authority = er7.Part(
-        part.syntax.component.join(part.pieces()[1:4]), part.syntax
-    )  # EI-2..4 are an HD one level up
+    authority = er7.Part(part.syntax.component.join(part.pieces()[1:4]), part.syntax)  # EI-2..4 are an HD one level up
     system = setup.identifier_system(authority) if authority.raw.strip(part.syntax.component) else ""
     made: Resource = {}
     if kind:
-        made["type"] = {"coding": [{"system": coded.V2 + "0203", "code": kind, "display": setup.kept["0203"].get(kind, kind)}]}
+        made["type"] = {
+            "coding": [{"system": coded.V2 + "0203", "code": kind, "display": setup.kept["0203"].get(kind, kind)}]
+        }
     made["system"] = system or setup.local(fallback or (kind.lower() or "entity"))
     made["value"] = value
     return made

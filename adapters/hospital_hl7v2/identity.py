@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from adapters.hospital_hl7v2 import coded, datatypes
+from adapters.hospital_hl7v2.setup import CPR, D_ECPR, X_ECPR, Naming, Setup
 from gateway.formats import er7
 from gateway.model import PersonKey, Reason, RejectionCode, Resource
-
-from adapters.hospital_hl7v2 import coded, datatypes
-from adapters.hospital_hl7v2.setup import CPR, D_ECPR, X_ECPR, Setup
 
 _DATE: Final = (
     "(?:(?:(?:0[1-9]|[12][0-9]|3[01])(?:01|03|05|07|08|10|12))"
@@ -31,114 +29,129 @@ _RANK_OTHER: Final = 4
 _PERSON_FIELDS: Final = (3, 2, 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An identifier as it will go out, and where it stood."""
-
-    identifier: Resource
-    at: str
-    rank: int
-
-
 def is_danish(system: str) -> bool:
     """Tell whether a system is CPR or one of its replacement numbers."""
-    return system == CPR or system == X_ECPR or system.startswith(D_ECPR)
+    return system in {CPR, X_ECPR} or system.startswith(D_ECPR)
 
 
-def patient_identifier(part: er7.Part, setup: Setup, fallback: str = "patient") -> Resource | None:
-    """CX → Identifier of a person. A Danish number gets its own system, type and use; an impossible one raises ValueError."""
-    made = datatypes.identifier(part, setup, fallback)
-    if made is None:
+def key_of(part: er7.Part, naming: Naming, fallback: str = "patient") -> PersonKey | None:
+    """CX → (system, value) of a person's number, None when empty. Raises ValueError for a CPR number that cannot be."""
+    value = part.at(1)
+    if not value:
         return None
-    kind = part.at(5)
-    if made["system"] == CPR or is_danish(made["system"]) or (kind in _DANISH_TYPES and not part.part(4)):
-        return danish(made["value"], setup) | {name: value for name, value in made.items() if name == "period"}
-    return made
+    authority = part.part(4)
+    system = naming.identifier_system(authority) if authority else ""
+    if is_danish(system) or (not system and part.at(5) in _DANISH_TYPES):
+        return danish(value, naming)
+    return PersonKey(system or naming.local(fallback), value)
 
 
-def danish(value: str, setup: Setup) -> Resource:
-    """Return the identifier of a CPR number or a replacement number. Raises ValueError for a date that cannot be."""
+def danish(value: str, naming: Naming) -> PersonKey:
+    """Return a CPR number or replacement number under its own system. Raises ValueError for a date that cannot be."""
     plain = re.sub(r"[\s-]", "", value).upper()
-    kind = {"coding": [{"system": coded.V2 + "0203", "code": "NNDNK"}]}
     if _CPR.fullmatch(plain):
-        return {"use": "official", "type": kind, "system": CPR, "value": plain}
+        return PersonKey(CPR, plain)
     if _X_ECPR.fullmatch(plain):
-        return {"use": "temp", "type": kind, "system": X_ECPR, "value": plain}
+        return PersonKey(X_ECPR, plain)
     if _D_ECPR.fullmatch(plain):
-        return {"use": "temp", "type": kind, "system": setup.d_ecpr_system, "value": plain}
+        return PersonKey(naming.d_ecpr_system, plain)
     raise ValueError
 
 
-def person(pid: er7.Segment, setup: Setup) -> PersonKey | Reason:
+def patient_identifier(part: er7.Part, setup: Setup, fallback: str = "patient") -> Resource | None:
+    """CX → Identifier of a person; a Danish number has its own system, type and use. Raises ValueError as `key_of`."""
+    key = key_of(part, setup.naming, fallback)
+    if key is None:
+        return None
+    made = datatypes.identifier(part, setup, fallback, key.system)
+    assert made is not None
+    if is_danish(key.system):
+        kept = {name: made[name] for name in ("period",) if name in made}
+        return danish_identifier(key) | kept
+    return made
+
+
+def danish_identifier(key: PersonKey) -> Resource:
+    """Return the Identifier of a Danish person number as DK Core writes it."""
+    return {
+        "use": "official" if key.system == CPR else "temp",
+        "type": {"coding": [{"system": coded.V2 + "0203", "code": "NNDNK"}]},
+        "system": key.system,
+        "value": key.value,
+    }
+
+
+def person(pid: er7.Segment, naming: Naming) -> PersonKey | Reason:
     """Return who a PID segment is about, or why that cannot be said.
 
     The order of `[options] person_systems` decides (CPR first), then medical record and other numbers in the order
     sent; a temporary number (type TMP) only when there is nothing else.
     """
-    found: list[Found] = []
+    found: list[tuple[int, PersonKey]] = []
     for number in _PERSON_FIELDS:
-        read = _identifiers(pid, number, setup)
-        if isinstance(read, Reason):
-            return read
-        found += read
+        for place, part in enumerate(pid.repetitions(number), 1):
+            try:
+                key = key_of(part, naming)
+            except ValueError:
+                return impossible(f"{pid.name}-{number}[{place}]")
+            if key is not None:
+                found.append((_rank(key.system, part.at(5), number, naming), key))
     if not found and pid.has(19):
-        read = national_number(pid, setup)
-        if isinstance(read, Reason):
-            return read
-        found += [Found(read, "PID-19", 0)] if read else []
+        try:
+            key = national_number(pid, naming)
+        except ValueError:
+            return impossible("PID-19")
+        if key is not None:
+            return key
     if not found:
         return Reason(
-            RejectionCode.IDENTITY_MISSING, "PID-3", "There is no patient identifier: nobody can say whose data this is."
+            RejectionCode.IDENTITY_MISSING,
+            "PID-3",
+            "There is no patient identifier: nobody can say whose data this is.",
         )
-    best = min(found, key=lambda each: each.rank)
-    return PersonKey(best.identifier["system"], best.identifier["value"])
-
-
-def _identifiers(pid: er7.Segment, number: int, setup: Setup) -> list[Found] | Reason:
-    found = []
-    for place, part in enumerate(pid.repetitions(number), 1):
-        try:
-            made = patient_identifier(part, setup)
-        except ValueError:
-            return impossible(f"{pid.name}-{number}[{place}]")
-        if made is not None:
-            found.append(Found(made, f"{pid.name}-{number}[{place}]", _rank(made, part.at(5), number, setup)))
-    return found
+    return min(found, key=lambda each: each[0])[1]
 
 
 def impossible(at: str) -> Reason:
     """Return the reason for a CPR number that cannot be one."""
-    return Reason(RejectionCode.IDENTITY_INVALID, at, "A CPR number must have ten digits that begin with a possible date.")
+    return Reason(
+        RejectionCode.IDENTITY_INVALID, at, "A CPR number must have ten digits that begin with a possible date."
+    )
 
 
-def _rank(made: Resource, kind: str, number: int, setup: Setup) -> int:
-    system = made["system"]
-    for place, wanted in enumerate(setup.person_systems):
+def _rank(system: str, kind: str, number: int, naming: Naming) -> int:
+    for place, wanted in enumerate(naming.person_systems):
         if system == wanted:
-            return place - len(setup.person_systems) - 1
+            return place - len(naming.person_systems) - 1
     if is_danish(system):
         return -1
     return _RANKS.get(kind, _RANK_OTHER) + (0 if number == _PERSON_FIELDS[0] else 10)
 
 
-def national_number(pid: er7.Segment, setup: Setup) -> Resource | Reason | None:
-    """PID-19 → Identifier under the feed's `[options] national_number_system` (US social security by the standard's name)."""
+def national_number(pid: er7.Segment, naming: Naming) -> PersonKey | None:
+    """PID-19 → key under the feed's `[options] national_number_system` (US social security by the standard's name).
+
+    Raises ValueError as `key_of`.
+    """
     value = pid.text(19).split(pid.syntax.component)[0]
     if not value:
         return None
-    system = setup.feed.options.get("national_number_system", "http://hl7.org/fhir/sid/us-ssn")
-    if system == CPR:
-        try:
-            return danish(value, setup)
-        except ValueError:
-            return impossible("PID-19")
-    kind = "SS" if system.endswith("us-ssn") else "SB"
+    if naming.national_number_system == CPR:
+        return danish(value, naming)
+    return PersonKey(naming.national_number_system, value)
+
+
+def national_identifier(pid: er7.Segment, setup: Setup) -> Resource | None:
+    """PID-19 → Identifier. Raises ValueError as `key_of`."""
+    key = national_number(pid, setup.naming)
+    if key is None:
+        return None
+    if is_danish(key.system):
+        return danish_identifier(key)
+    kind = "SS" if key.system.endswith("us-ssn") else "SB"
     display = setup.kept["0203"].get(kind, "")
-    return {
-        "type": {"coding": [{"system": coded.V2 + "0203", "code": kind} | ({"display": display} if display else {})]},
-        "system": system,
-        "value": value,
-    }
+    coding = {"system": coded.V2 + "0203", "code": kind} | ({"display": display} if display else {})
+    return {"type": {"coding": [coding]}, "system": key.system, "value": key.value}
 
 
 def same(identifiers: Iterable[Resource]) -> list[Resource]:

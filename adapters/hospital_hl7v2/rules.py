@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.formats import er7
-from gateway.model import Reason, Resource
-from gateway.terminology.tables import Row
-
 from adapters.hospital_hl7v2 import coded, datatypes, identity, shared, values
 from adapters.hospital_hl7v2.work import ALTERNATE_CODES, DATA_ABSENT, Work, place
+from gateway.formats import er7
+from gateway.model import Resource
+from gateway.terminology.tables import Row
 
 Converter = Callable[[Work, er7.Segment, int, str], Any]
 
@@ -77,7 +76,9 @@ def apply(work: Work, segment: er7.Segment, table: str, target: Resource, refere
         _set(target, rule, made)
         if work.trace is not None:
             name = reference or f"{target['resourceType']}/{target['id']}"
-            work.trace.add(name, ".".join(rule.path), rule=rule.name, official=rule.official, source=place(segment, rule.number))
+            work.trace.add(
+                name, ".".join(rule.path), rule=rule.name, official=rule.official, source=place(segment, rule.number)
+            )
     return {name for name in nulls if name not in target}
 
 
@@ -126,7 +127,9 @@ def _identifiers(work: Work, segment: er7.Segment, number: int, _argument: str) 
         try:
             made = identity.patient_identifier(part, work.setup)
         except ValueError:
-            work.notice("identifier-invalid", place(segment, number), "A CPR number with an impossible date was left out.")
+            work.notice(
+                "identifier-invalid", place(segment, number), "A CPR number with an impossible date was left out."
+            )
             continue
         if made:
             found.append(made)
@@ -137,12 +140,12 @@ def _identifier(work: Work, segment: er7.Segment, number: int, _argument: str) -
     return datatypes.identifier(segment.field(number), work.setup)
 
 
-def _social_security(work: Work, segment: er7.Segment, _number: int, _argument: str) -> Resource | None:
-    made = identity.national_number(segment, work.setup)
-    if isinstance(made, Reason):
-        work.notice("identifier-invalid", made.at, "A CPR number with an impossible date was left out.")
+def _social_security(work: Work, segment: er7.Segment, number: int, _argument: str) -> Resource | None:
+    try:
+        return identity.national_identifier(segment, work.setup)
+    except ValueError:
+        work.notice("identifier-invalid", place(segment, number), "A CPR number with an impossible date was left out.")
         return None
-    return made
 
 
 def _driving_licence(work: Work, segment: er7.Segment, number: int, _argument: str) -> Resource | None:
@@ -224,7 +227,9 @@ def _gender(work: Work, segment: er7.Segment, number: int, _argument: str) -> El
         own = work.concept(segment.field(number), "0001") or {"text": sent}
         made["_gender"] = {"extension": [{"url": ALTERNATE_CODES, "valueCodeableConcept": own}]}
     if mapped is None:
-        work.notice("code-unknown", place(segment, number), "A code that table 0001 does not have; the sender's own is kept.")
+        work.notice(
+            "code-unknown", place(segment, number), "A code that table 0001 does not have; the sender's own is kept."
+        )
     return made
 
 
@@ -300,7 +305,11 @@ def _extension_country(work: Work, segment: er7.Segment, number: int, argument: 
 
 
 def _participants(work: Work, segment: er7.Segment, number: int, argument: str) -> list[Resource]:
-    code = {"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": argument, "display": _ROLES[argument]}
+    code = {
+        "system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType",
+        "code": argument,
+        "display": _ROLES[argument],
+    }
     made = (shared.practitioner(part, work) for part in segment.repetitions(number) if part)
     return [{"type": [{"coding": [code]}], "individual": each} for each in made if each]
 
@@ -365,7 +374,11 @@ def _interpretations(work: Work, segment: er7.Segment, number: int, _argument: s
         code = part.at(1)
         mapped = work.setup.map("0078", code) if code else None
         if mapped:
-            found.append(work.setup.remember(("interpretation", code), _mapped_concept(mapped.system, mapped.code, mapped.display)))
+            found.append(
+                work.setup.remember(
+                    ("interpretation", code), _mapped_concept(mapped.system, mapped.code, mapped.display)
+                )
+            )
         elif part:
             made = work.concept(part, "0078")
             found += [made] if made else []

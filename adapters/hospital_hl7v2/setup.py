@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from adapters.hospital_hl7v2 import times
 from gateway.formats import er7
 from gateway.model import Feed, Resource
 from gateway.terminology.context import Context
 from gateway.terminology.tables import Row, Tables
-
-from adapters.hospital_hl7v2 import times
 
 CPR: Final = "urn:oid:1.2.208.176.1.2"
 X_ECPR: Final = "urn:oid:1.2.208.176.1.6.1.1"
@@ -40,6 +39,32 @@ class Mapped:
     row: str
 
 
+class Naming:
+    """How a feed names systems: its own `[systems]`, universal ids, and local names. Needs no table, so that a door has it too."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.feed = feed
+        self.systems = {name.upper(): uri for name, uri in feed.systems.items()}
+        self.person_systems: tuple[str, ...] = tuple(feed.options.get("person_systems", (CPR, X_ECPR)))
+        self.d_ecpr_system: str = feed.options.get("d_ecpr_system", D_ECPR)
+        self.national_number_system: str = feed.options.get("national_number_system", "http://hl7.org/fhir/sid/us-ssn")
+
+    def identifier_system(self, authority: er7.Part) -> str:
+        """Return the URI of an assigning authority (HD), '' when nothing is said. Never invents a public name.
+
+        The feed's own names first, then a universal id of a known type, then `urn:id:<feed>:<namespace>`.
+        """
+        namespace, universal, kind = authority.at(1), authority.at(2), authority.at(3).upper()
+        for name in (namespace, universal):
+            if name and name.upper() in self.systems:
+                return self.systems[name.upper()]
+        return universal_uri(universal, kind) or self.local(namespace or universal)
+
+    def local(self, name: str) -> str:
+        """Return this feed's own name for a system that has no public one; '' for no name."""
+        return f"urn:id:{self.feed.name}:{_urn_part(name)}" if name else ""
+
+
 class Setup:
     """One feed's settings and tables as look-ups. Shared by all its messages; single-threaded by design."""
 
@@ -48,21 +73,22 @@ class Setup:
         self.tables = tables
         self.zone = ZoneInfo(feed.timezone)
         options: Mapping[str, Any] = feed.options
-        self.person_systems: tuple[str, ...] = tuple(options.get("person_systems", (CPR, X_ECPR)))
-        self.d_ecpr_system: str = options.get("d_ecpr_system", D_ECPR)
+        self.naming = Naming(feed)
         self.decimal_comma: bool = bool(options.get("decimal_comma", False))
         self.given_split: bool = bool(options.get("given_split", False))
         self.category: str = options.get("observation_category", "laboratory")
         self.severity_is_criticality: bool = bool(options.get("allergy_severity_is_criticality", False))
         self.diagnosis_date_is_onset: bool = bool(options.get("diagnosis_date_is_onset", False))
         self.own_codes: Mapping[str, Mapping[str, str]] = options.get("codes", {})
-        self.systems = {name.upper(): uri for name, uri in feed.systems.items()}
-        self.naming = _two(tables, "hl7v2/naming-systems", "name", "system") | self.systems
-        self.coding = _two(tables, "hl7v2/0396-coding-systems", "name", "system") | self.systems
+        self.authorities = _two(tables, "hl7v2/naming-systems", "name", "system") | self.naming.systems
+        self.coding = _two(tables, "hl7v2/0396-coding-systems", "name", "system") | self.naming.systems
         self.units = _units(tables, options.get("units", {}))
         self.vital_units = {row["loinc"]: row["ucum"].split() for row in tables.rows("hl7v2/vital-signs")}
         self.mdc_loinc = {row["mdc"]: row["loinc"] for row in tables.rows("hl7v2/mdc-loinc")}
         self.kept = _kept(tables)
+        events = tables.rows("hl7v2/0003-encounter-status")
+        self.events = {row["code"]: row["to"] for row in events}
+        self.event_rows = {row["code"]: row["row"] for row in events}
         self._maps: dict[str, dict[str, Mapped]] = {}
         self.concepts: dict[tuple[str, str], Resource] = {}
         self.moments: dict[str, times.Moment | None] = {}
@@ -104,19 +130,13 @@ class Setup:
         return concept
 
     def identifier_system(self, authority: er7.Part) -> str:
-        """Return the URI of an assigning authority (HD), '' when nothing is said. Never invents a public name.
-
-        The feed's own names first, then a universal id of a known type, then `urn:id:<feed>:<namespace>`.
-        """
-        namespace, universal, kind = authority.at(1), authority.at(2), authority.at(3).upper()
-        for name in (namespace, universal):
-            if name and name.upper() in self.naming:
-                return self.naming[name.upper()]
-        return universal_uri(universal, kind) or self.local(namespace or universal)
+        """Return the URI of an assigning authority that is not of patients: public names of the table count as well."""
+        name = authority.at(1).upper() or authority.at(2).upper()
+        return self.authorities.get(name) or self.naming.identifier_system(authority)
 
     def local(self, name: str) -> str:
         """Return this feed's own name for a system that has no public one; '' for no name."""
-        return f"urn:id:{self.feed.name}:{_urn_part(name)}" if name else ""
+        return self.naming.local(name)
 
     def coding_system(self, name: str, table: str) -> str:
         """Return the URI of a coding system name (table 0396), of the field's own v2 table when none is stated."""
@@ -175,8 +195,22 @@ def squeeze(unit: str) -> str:
     return re.sub(r"\s+", "", unit)
 
 
-_SETUPS: dict[int, tuple[Context, Setup]] = {}
 _SETUPS_MAX: Final = 64
+_NAMINGS: dict[int, Naming] = {}
+
+
+def naming_of(feed: Feed) -> Naming:
+    """Return how a feed names systems, kept with the feed."""
+    kept = _NAMINGS.get(id(feed))
+    if kept is not None and kept.feed is feed:
+        return kept
+    if len(_NAMINGS) >= _SETUPS_MAX:
+        _NAMINGS.clear()
+    made = _NAMINGS[id(feed)] = Naming(feed)
+    return made
+
+
+_SETUPS: dict[int, tuple[Context, Setup]] = {}
 
 
 def setup_of(context: Context) -> Setup:

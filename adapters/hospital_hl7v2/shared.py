@@ -11,15 +11,21 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from adapters.hospital_hl7v2 import coded, datatypes
+from adapters.hospital_hl7v2.work import Work
 from gateway.formats import er7
 from gateway.model import Mode, Resource
 
-from adapters.hospital_hl7v2 import coded, datatypes
-from adapters.hospital_hl7v2.work import Work
-
 EUI_64: Final = "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680"
 _PHYSICAL: Final = "http://terminology.hl7.org/CodeSystem/location-physical-type"
-_LEVELS: Final = (("si", 4, "Site"), ("bu", 7, "Building"), ("lvl", 8, "Level"), ("wa", 1, "Ward"), ("ro", 2, "Room"), ("bd", 3, "Bed"))
+_LEVELS: Final = (
+    ("si", 4, "Site"),
+    ("bu", 7, "Building"),
+    ("lvl", 8, "Level"),
+    ("wa", 1, "Ward"),
+    ("ro", 2, "Room"),
+    ("bd", 3, "Bed"),
+)
 """Levels of a PL from the outside in: physical type, component, display."""
 _EUI_64_HEX = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
 _NPI_TYPE: Final = "NPI"
@@ -50,8 +56,8 @@ def _practitioner(part: er7.Part, work: Work) -> Resource | None:
         return {"display": name["text"]} if name else None
     authority = part.part(9)
     system = work.setup.identifier_system(authority) if authority else ""
-    if not system and part.at(13).upper() in work.setup.naming:
-        system = work.setup.naming[part.at(13).upper()]
+    if not system and part.at(13).upper() in work.setup.authorities:
+        system = work.setup.authorities[part.at(13).upper()]
     identifier: Resource = {"system": system or work.setup.local("practitioner"), "value": value}
     resource: Resource = {
         "resourceType": "Practitioner",
@@ -110,10 +116,12 @@ def producer(part: er7.Part, work: Work) -> Resource | None:
     code, words, system_name = part.at(1), part.at(2), part.at(3)
     if not code:
         return {"display": words} if words else None
-    system = work.setup.coding.get(system_name.upper()) or work.setup.naming.get(system_name.upper(), "")
+    system = work.setup.coding.get(system_name.upper()) or work.setup.authorities.get(system_name.upper(), "")
     if not system_name and not words:
         return {"display": code}
-    return _organisation_known(system or work.setup.local(f"organisation:{system_name}" if system_name else "organisation"), code, words, work)
+    return _organisation_known(
+        system or work.setup.local(f"organisation:{system_name}" if system_name else "organisation"), code, words, work
+    )
 
 
 def location(part: er7.Part, work: Work) -> Resource | None:
@@ -141,7 +149,9 @@ def _location(part: er7.Part, work: Work) -> Resource | None:
         if kind == "si":
             facility = part.part(4)
             if facility.at(2):
-                resource["identifier"] = [{"system": "urn:ietf:rfc:3986", "value": work.setup.identifier_system(facility)}]
+                resource["identifier"] = [
+                    {"system": "urn:ietf:rfc:3986", "value": work.setup.identifier_system(facility)}
+                ]
         if around:
             resource["partOf"] = {"reference": around}
         around = work.put(resource, Mode.ENSURE, shared=True)

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from adapters.hospital_hl7v2 import coded, datatypes, times
+from adapters.hospital_hl7v2.setup import Setup, squeeze
 from gateway.formats import er7
 from gateway.model import Notice, Resource
 
-from adapters.hospital_hl7v2 import coded, datatypes, times
-from adapters.hospital_hl7v2.setup import Setup, squeeze
-
 UCUM: Final = "http://unitsofmeasure.org"
-TEXT_TYPES: Final = frozenset({"ST", "TX", "FT", "SI", "ID", "VR", "PH", "XPN", "XAD", "XTN", "PN", "TN", "AD", "CK", "CM"})
+TEXT_TYPES: Final = frozenset(
+    {"ST", "TX", "FT", "SI", "ID", "VR", "PH", "XPN", "XAD", "XTN", "PN", "TN", "AD", "CK", "CM"}
+)
 ATTACHMENT_TYPES: Final = frozenset({"ED", "RP"})
 _CODED_TYPES: Final = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
 _NUMBER = re.compile(r"([<>]=?)?\s*([+-]?)(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
@@ -48,8 +49,7 @@ def number(text: str, setup: Setup) -> tuple[str, Decimal] | None:
     if found is None:
         return None
     comparator, sign, digits = found.groups()
-    if digits.endswith("."):
-        digits = digits[:-1]
+    digits = digits.removesuffix(".")
     return comparator or "", Decimal(("-" if sign == "-" else "") + digits)
 
 
@@ -142,7 +142,10 @@ def _structured(parts: list[er7.Part], units: er7.Part, setup: Setup, value: Val
         left, right = quantity(first[1], units, setup), quantity(second[1], units, setup)
         if separator == "-":
             return {"valueRange": {"low": left, "high": right}}
-        left, right = quantity(first[1], None, setup, comparator if comparator in _COMPARATORS else ""), quantity(second[1], None, setup)
+        left, right = (
+            quantity(first[1], None, setup, comparator if comparator in _COMPARATORS else ""),
+            quantity(second[1], None, setup),
+        )
         return {"valueRatio": {"numerator": left, "denominator": right}}
     if first and not separator and not part.at(4) and (not comparator or comparator in _COMPARATORS):
         return {"valueQuantity": quantity(first[1], units, setup, comparator)}
@@ -193,14 +196,21 @@ def _samples(parts: list[er7.Part], units: er7.Part, setup: Setup, value: Value)
     for sample in (sample for row in rows for sample in row):
         found = number(sample, setup) if sample else None
         if sample and found is None:
-            value.notices.append(Notice("not-a-number", "OBX-5", "An NA with something that is not a number is kept as text."))
+            value.notices.append(
+                Notice("not-a-number", "OBX-5", "An NA with something that is not a number is kept as text.")
+            )
             return None
         samples.append(format(found[1], "f") if found else "E")
     if any(len(row) != dimensions for row in rows):
         return None
     origin = quantity(Decimal(0), units, setup)
     return {
-        "valueSampledData": {"origin": origin, "period": Decimal(1), "dimensions": dimensions, "data": " ".join(samples)}
+        "valueSampledData": {
+            "origin": origin,
+            "period": Decimal(1),
+            "dimensions": dimensions,
+            "data": " ".join(samples),
+        }
     }
 
 

@@ -6,12 +6,11 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Final
 
+from adapters.hospital_hl7v2 import coded, times
+from adapters.hospital_hl7v2.setup import Setup
 from gateway.fhir.ids import Ids
 from gateway.formats import er7
 from gateway.model import Change, Lane, Mode, Notice, PersonKey, RawMessage, Reason, Resource, Trace
-
-from adapters.hospital_hl7v2 import coded, times
-from adapters.hospital_hl7v2.setup import Setup
 
 ALTERNATE_CODES: Final = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
 DATA_ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -21,7 +20,13 @@ class Work:
     """The state of one translation. Lives for one message."""
 
     def __init__(
-        self, raw: RawMessage, message: er7.Message, setup: Setup, ids: Ids, trace: Trace | None, event_time: dt.datetime
+        self,
+        raw: RawMessage,
+        message: er7.Message,
+        setup: Setup,
+        ids: Ids,
+        trace: Trace | None,
+        event_time: dt.datetime,
     ) -> None:
         self.raw = raw
         self.message = message

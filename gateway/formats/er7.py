@@ -193,6 +193,12 @@ class Message:
         self._names: list[str] | None = None
         self._built: dict[str, list[Segment]] = {}
 
+    def of_lines(self, lines: list[str]) -> Message:
+        """Return a view of some of this message's segments."""
+        view = Message("", self.syntax, self.charset, self.notices)
+        view.lines = lines
+        return view
+
     @property
     def names(self) -> list[str]:
         """Return the names of the segments, in order."""
