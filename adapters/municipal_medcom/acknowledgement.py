@@ -158,6 +158,7 @@ def _received_provenance(message: Message, sender_id: str) -> Resource | None:
     times = {"occurred": occurred.text(), "recorded": recorded.text()}
     activity = {"system": ACTIVITIES, "code": code}
     latest = previous[0] if previous else None
+    latest = previous[0] if previous else None
     return parts.provenance(own.local_id or message.letter, message.letter, activity, times, (sender_id, latest))
 
 

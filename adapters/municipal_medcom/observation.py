@@ -147,7 +147,7 @@ def _international(house: House, reference: str, resource: Resource, row: Row) -
 
 
 def _speaks_house_unit(resource: Resource, row: Row) -> bool:
-    """Say whether the value is in the unit that the LOINC and IEEE codes go with; other units keep their own code only."""
+    """Say whether the value is in the unit that the LOINC and IEEE codes go with; otherwise they are not added."""
     quantity = resource.get("valueQuantity")
     if not isinstance(quantity, dict) or not row["house_ucum"]:
         return True
