@@ -40,7 +40,7 @@ def translate(house: House) -> None:
     outcome = message.find(details, "OperationOutcome") if details is not None else None
     house.contain = {} if outcome is None else {id(outcome): "outcome"}
     house.refer(message.header)
-    house.refer(message.own_provenance())
+    house.refer(message.own_provenance)
     house.work()
 
 
@@ -141,7 +141,7 @@ def _received_provenance(message: Message, sender_id: str) -> Resource | None:
     None when the message has none that could be: it is rejected, and its acknowledgement must still keep the profile.
     """
     try:
-        own = message.own_provenance()
+        own = message.own_provenance
         coding = own.node.need("activity", "coding")
         code, occurred, recorded = (
             coding.need("code").text(),
@@ -157,6 +157,7 @@ def _received_provenance(message: Message, sender_id: str) -> Resource | None:
         return None
     times = {"occurred": occurred.text(), "recorded": recorded.text()}
     activity = {"system": ACTIVITIES, "code": code}
+    latest = previous[0] if previous else None
     latest = previous[0] if previous else None
     return parts.provenance(own.local_id or message.letter, message.letter, activity, times, (sender_id, latest))
 

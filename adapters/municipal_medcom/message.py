@@ -7,6 +7,7 @@ resource in the Bundle); reference resolution of FHIR R4, bundle.html#references
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -154,16 +155,18 @@ class Message:
             raise Fault(RejectionCode.REFERENCE_BROKEN, target.at, f"must point at {' or '.join(kinds)}")
         return found[0]
 
+    @functools.cached_property
     def own_provenance(self) -> Part:
-        """Return the Provenance of this letter; the others are history that the message carries along."""
+        """The Provenance of this letter; the others are history that the message carries along."""
         own = [part for part in self.of("Provenance") if self._targets_header(part)]
         if len(own) != 1:
             text = "exactly one Provenance must have this MessageHeader as its target"
             raise Fault(RejectionCode.STRUCTURE, "Bundle.entry", text)
         return own[0]
 
+    @functools.cached_property
     def lineage(self) -> str:
-        """Return the id of the first letter of the series that this one revises, followed through the Provenances."""
+        """The id of the first letter of the series that this one revises, followed through the Provenances."""
         earlier: dict[str, str] = {}
         for part in self.of("Provenance"):
             previous = part.node.each("entity")
