@@ -54,7 +54,7 @@ async def supervise(settings: Settings, database_url: str, name: str, stop: asyn
     while not stop.is_set():
         started = asyncio.get_running_loop().time()
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.app.workers", name, stdin=asyncio.subprocess.PIPE, env=environment
+            sys.executable, "-m", "gateway.app.workers", name, stdin=asyncio.subprocess.PIPE, env=environment, start_new_session=True
         )
         ended = asyncio.create_task(child.wait())
         stopping = asyncio.create_task(stop.wait())
