@@ -97,7 +97,10 @@ class Transactor:
             applied = [_applied(plan, group, repeats=not advances) for group in wanted]
             await self._write(connection, plan)
             if advances:
-                moved = [(one.topic, one.partition, max(floors[one.topic, one.partition], one.next_offset)) for one in advances]
+                moved = [
+                    (one.topic, one.partition, max(floors[one.topic, one.partition], one.next_offset))
+                    for one in advances
+                ]
                 await connection.execute(_SQL["move_positions"], advances[0].group, *_columns(moved))
         return applied
 
