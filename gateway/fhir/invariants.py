@@ -45,7 +45,7 @@ def _inverted(value: Value) -> bool:
 
 
 def _not_ucum(value: Value) -> bool:
-    return value.get("system", UCUM) != UCUM
+    return bool(value.get("system", UCUM) != UCUM)
 
 
 _MEALS = {"C", "CM", "CD", "CV"}
