@@ -1,6 +1,6 @@
 """One transaction of `apply`: look, plan, write. Retried whole when it met another one; nothing of it is half done.
 
-The order of locks is that of statements/apply.sql. The outbox heads come last: from there to the commit, transactions
+The order of locks is that of statements/apply.sql. The outbox heads come late: from there to the commit, transactions
 that publish into the same partition wait for one another, which is what makes its numbers gap-free and in commit order.
 """
 
@@ -133,10 +133,10 @@ class Transactor:
         await self._write_resources(connection, changed)
         if noted:
             await connection.execute(_SQL["note"], *_columns([_note(row) for row in noted]))
+        await self._send(connection, plan.outgoing)
         if plan.tallies:
             counts = [(*key, t.stored, t.rejected, t.duplicate) for key, t in sorted(plan.tallies.items())]
             await connection.execute(_SQL["count"], *_columns(counts))
-        await self._send(connection, plan.outgoing)
 
     async def _write_resources(self, connection: Connection, changed: Sequence[Row]) -> None:
         stored = [row.rid for row in changed if row.stored_version]
