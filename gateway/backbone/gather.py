@@ -108,6 +108,7 @@ class Gatherer:
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._ready: dict[_Lane, None] = {}  # an ordered set: the lane that became ready first is taken first
         self._writing: set[asyncio.Task[None]] = set()
+        self._calls: set[_Call] = set()
         self._held_bytes = 0
         self._open = True
 
@@ -121,6 +122,8 @@ class Gatherer:
         sizes = [record_bytes(record) for record in records]
         self._admit(records, sizes)
         call = _Call(asyncio.get_running_loop().create_future(), [None] * len(records), len(records))
+        self._calls.add(call)
+        call.done.add_done_callback(lambda _: self._calls.discard(call))
         lanes: dict[_Lane, None] = {}
         for index, (record, partition, size) in enumerate(zip(records, partitions, sizes, strict=True)):
             lane = self._lane(record.topic, partition)
@@ -142,12 +145,8 @@ class Gatherer:
     async def stop(self, seconds_max: float) -> None:
         """Take nothing more, finish what was taken; what is not confirmed within `seconds_max` fails."""
         self._open = False
-        try:
-            async with asyncio.timeout(seconds_max):
-                while self._writing:
-                    await asyncio.wait(self._writing)
-        except TimeoutError:
-            pass
+        if self._calls:  # a write that nobody waits for any more is not waited for here either
+            await asyncio.wait([call.done for call in self._calls], timeout=seconds_max)
         for lane in self._lanes.values():
             self._fail_waiting(lane, errors.Unavailable("the backbone was stopped before this was written"))
         unconfirmed = list(self._writing)

@@ -151,12 +151,9 @@ class KafkaBackbone:
         """
         if self._gatherer is None:
             raise errors.Unavailable("the backbone is not started")
-        counts = {
-            topic: self._topics and self._topics.known(self._prefix + topic) for topic in {r.topic for r in records}
-        }
-        for topic, count in counts.items():
-            counts[topic] = count or await self._started_topics().partitions(self._prefix + topic)
-        return await self._gatherer.append(records, [partition_of(r.key, counts[r.topic] or 1) for r in records])
+        topics = self._started_topics()
+        counts = {name: await topics.partitions(self._prefix + name) for name in {record.topic for record in records}}
+        return await self._gatherer.append(records, [partition_of(one.key, counts[one.topic]) for one in records])
 
     async def fetch(
         self,
