@@ -105,7 +105,7 @@ class Persons:
         return persons.person_of(named, at, self._feed)
 
     def _linked(self, link: Any) -> PersonKey:
-        """Return the person behind `links.patient`: one introduced with the message, else the link itself is the name."""
+        """Return the person behind `links.patient`: one introduced with the message, else whom the link names."""
         at = "links.patient"
         if not isinstance(link, str):
             raise ReadingRefusedError(RejectionCode.IDENTITY_INVALID, at, "a link is a text")
