@@ -46,21 +46,19 @@ def _faults(resource: Any) -> list[Fault]:
 
 def _shape(resource_type: str, resource: Resource) -> list[Fault]:
     try:
-        _schema(resource_type)(resource)
+        _schema(resource_type, complete=False)(resource)
     except ValidationError as error:
-        errors = explain.details(error)
+        plain = explain.details(error)
     else:
         return []
-    standing = [one for one in errors if not explain.stands_in(resource, resource_type, one)]
-    if len(standing) < len(errors):
-        # Some primitives have an extension instead of a value: ask the schema that lets all of those pass, and keep
-        # what the strict one said of the others.
-        try:
-            _schema(resource_type, lenient=True)(resource)
-        except ValidationError as error:
-            said = {(one["loc"], one["type"]) for one in standing}
-            standing += [one for one in explain.details(error) if (one["loc"], one["type"]) not in said]
-    return [explain.fault(resource_type, one) for one in standing]
+    # Primitive extensions, or something wrong. The complete schema tells all but whether a primitive may be missing.
+    absent = [one for one in plain if explain.is_absent_primitive(resource_type, one)]
+    errors = [one for one in absent if not explain.stands_in(resource, one)]
+    try:
+        _schema(resource_type, complete=True)(resource)
+    except ValidationError as error:
+        errors += explain.details(error)
+    return [explain.fault(resource_type, one) for one in errors]
 
 
 def _type_of(resource: Any) -> str:
@@ -69,8 +67,8 @@ def _type_of(resource: Any) -> str:
 
 
 @functools.cache
-def _schema(resource_type: str, *, lenient: bool = False) -> Callable[[Any], object]:
-    return schemas.compiled(resource_type, lenient=lenient, contained=_contained, entry=_entry)
+def _schema(resource_type: str, *, complete: bool) -> Callable[[Any], object]:
+    return schemas.compiled(resource_type, complete=complete, contained=_contained, entry=_entry)
 
 
 def _contained(resource: Any) -> Any:

@@ -16,7 +16,7 @@ from gateway.formats import json
 from gateway.model import Resource
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-_LOCAL_REFERENCE = re.compile(rb'"reference":"#[^"]')
+_ESCAPED_CONTROL = re.compile(rb"\\(?:u00|[bf])")
 _HOLDS_OTHERS = {"Bundle", "Parameters"}  # each resource in them is checked for itself
 
 Place = tuple[str | int, ...]
@@ -31,12 +31,12 @@ def faults(resource: Resource) -> list[Fault]:
     found: list[Fault] = []
     if b"{}" in written:
         found += [Fault(place, "empty", "is an empty object") for place, value in _walk(resource) if value == {}]
-    if b"\\u00" in written or b"\\b" in written or b"\\f" in written:
+    if b"\\" in written and _ESCAPED_CONTROL.search(written):
         found += _unwritable(resource)
     if resource["resourceType"] not in _HOLDS_OTHERS:
-        if b'"contained":[' in written:
+        if "contained" in resource:
             found += _contained(resource, written)
-        if b'"reference":"#' in written and _LOCAL_REFERENCE.search(written):
+        if b"#" in written and b'"reference":"#' in written:
             found += _local_references(resource)
     return found
 
