@@ -98,7 +98,10 @@ def translate(document: Mapping[str, Any], outcome: Outcome) -> Translation:
         if entry.resource.get("resourceType") == "Observation":
             message.announce(entry.resource, entry.path)
     for entry in found:
-        _take(entry, message, instruments, outcome)
+        try:
+            _take(entry, message, instruments, outcome)
+        except ReadingRefusedError as refused:
+            outcome.refuse(refused, entry.path)
     translation = outcome.translation()
     if not translation.changes and not translation.reasons:
         translation.reasons.append(Reason(RejectionCode.STRUCTURE, str(kind), "no readings in it"))
@@ -107,21 +110,18 @@ def translate(document: Mapping[str, Any], outcome: Outcome) -> Translation:
 
 def _take(entry: Entry, message: observations.Message, instruments: Instruments, outcome: Outcome) -> None:
     kind = entry.resource.get("resourceType")
-    try:
-        if kind == "Observation":
-            message.take(entry.resource, entry.path)
-        elif kind == "Device":
-            instruments.take(entry.resource)
-        elif kind in PASSED_OVER:
-            outcome.notice("entry-passed-over", entry.path, "not a reading; kept with the raw message")
-        elif kind is None:
-            raise ReadingRefusedError(RejectionCode.STRUCTURE, "", "an entry without a resource")
-        elif kind != "Patient":
-            raise ReadingRefusedError(
-                RejectionCode.UNSUPPORTED_TYPE, "", "this feed takes Observations, with their Patient and Device"
-            )
-    except ReadingRefusedError as refused:
-        outcome.refuse(refused, entry.path)
+    if kind == "Observation":
+        message.take(entry.resource, entry.path)
+    elif kind == "Device":
+        instruments.take(entry.resource)
+    elif kind in PASSED_OVER:
+        outcome.notice("entry-passed-over", entry.path, "not a reading; kept with the raw message")
+    elif kind is None:
+        raise ReadingRefusedError(RejectionCode.STRUCTURE, "", "an entry without a resource")
+    elif kind != "Patient":
+        raise ReadingRefusedError(
+            RejectionCode.UNSUPPORTED_TYPE, "", "this feed takes Observations, with their Patient and Device"
+        )
 
 
 def first_person(document: Mapping[str, Any], feed: Feed) -> PersonKey | None:
