@@ -85,7 +85,9 @@ def judged(files: Iterable[tuple[str, bytes]], folder: Path, *guides: str) -> li
         (folder / f"{name}.ndjson").write_bytes(body)
         count += len(body.splitlines())
     arguments = [word for guide in guides for word in ("--guide", guide)]
-    run = subprocess.run([str(JUDGE), *arguments, str(folder)], capture_output=True, text=True, timeout=280, check=False)
+    run = subprocess.run(
+        [str(JUDGE), *arguments, str(folder)], capture_output=True, text=True, timeout=280, check=False
+    )
     assert f"{count} resources" in run.stderr, run.stderr
     found = [plain_json.loads(line) for line in run.stdout.splitlines()]
     return [f"{Path(one['where']).name} {one['at']}: {one['message']}" for one in found if one["severity"] != "warning"]
