@@ -37,8 +37,10 @@ class Backbone(Protocol):
         ...
 
     async def ensure(self, topics: Sequence[TopicSpec]) -> None:
-        """Create the topics that are missing. A topic that exists with another number of partitions is refused
-        (`errors.Misconfigured`): changing it would break order.
+        """Create the topics that are missing.
+
+        A topic that exists with another number of partitions is refused (`errors.Misconfigured`): changing it would
+        break order.
         """
         ...
 
@@ -54,7 +56,12 @@ class Backbone(Protocol):
         ...
 
     async def fetch(
-        self, wants: Mapping[tuple[str, int], int], *, records_max: int = 500, bytes_max: int = 8 << 20, wait_seconds: float = 1.0
+        self,
+        wants: Mapping[tuple[str, int], int],
+        *,
+        records_max: int = 500,
+        bytes_max: int = 8 << 20,
+        wait_seconds: float = 1.0,
     ) -> list[Delivered]:
         """Read on from the offsets wanted, `{(topic, partition): next offset}`.
 
