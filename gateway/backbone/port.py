@@ -38,8 +38,10 @@ class Backbone(Protocol):
         ...
 
     async def ensure(self, topics: Sequence[TopicSpec]) -> None:
-        """Create the topics that are missing. A topic that exists with another number of partitions is refused
-        (`errors.Misconfigured`): changing it would break order.
+        """Create the topics that are missing.
+
+        A topic that exists with another number of partitions is refused (`errors.Misconfigured`): changing it would
+        break order.
         """
         ...
 
