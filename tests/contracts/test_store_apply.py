@@ -255,10 +255,10 @@ async def test_reads_at_the_same_moment_each_get_their_own_answer(store):
 
 
 async def test_a_sender_may_write_what_postgresql_text_cannot_hold(store):
-    strange = message(write(observation("a")), sender="a\0b\ud800", message_type="\0", letter="\0\ud800", control_id="\0")
+    strange = message(
+        write(observation("a")), sender="a\0b\ud800", message_type="\0", letter="\0\ud800", control_id="\0"
+    )
     await store.apply(batch(strange))
     found = await store.message(strange.receipt)
     assert found is not None
     assert found.state is MessageState.STORED
-
-

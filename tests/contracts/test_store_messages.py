@@ -72,9 +72,7 @@ async def test_of_messages_with_one_letter_in_concurrent_transactions_one_is_sto
     async with open_store(database.url, schema=store._schema) as other:
         for round_ in range(5):
             sent = [message(write(observation(f"a{round_}", value=n)), letter=f"L{round_}") for n in range(16)]
-            applied = await asyncio.gather(
-                *((store, other)[n % 2].apply(batch(each)) for n, each in enumerate(sent))
-            )
+            applied = await asyncio.gather(*((store, other)[n % 2].apply(batch(each)) for n, each in enumerate(sent)))
             found = sorted(one.messages[0].state for one in applied)
             assert found == [DUPLICATE] * 15 + [STORED]
 
