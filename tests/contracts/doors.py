@@ -176,8 +176,10 @@ class Doors:
 
 
 @contextlib.asynccontextmanager
-async def doors(url: str, *feeds: Feed, **limits: Any) -> AsyncIterator[Doors]:
-    schema = f"doors_{secrets.token_hex(4)}"
+async def doors(url: str, *feeds: Feed, schema: str = "", **limits: Any) -> AsyncIterator[Doors]:
+    """`schema` names a log to come back to; it must begin with `doors_`. Without it the log is new and goes away."""
+    kept = bool(schema)
+    schema = schema or f"doors_{secrets.token_hex(4)}"
     backbone = PostgresBackbone(url, schema=schema)
     await backbone.start()
     feeds = feeds or (HOSPITAL, HOME)
@@ -199,10 +201,11 @@ async def doors(url: str, *feeds: Feed, **limits: Any) -> AsyncIterator[Doors]:
             yield made
     finally:
         await backbone.stop()
-        with contextlib.suppress(OSError, asyncpg.PostgresError):
-            connection = await asyncpg.connect(url)
-            await connection.execute(f"drop schema if exists {schema} cascade")
-            await connection.close()
+        if not kept:
+            with contextlib.suppress(OSError, asyncpg.PostgresError):
+                connection = await asyncpg.connect(url)
+                await connection.execute(f"drop schema if exists {schema} cascade")
+                await connection.close()
 
 
 def feed_with(feed: Feed, **options: Any) -> Feed:
