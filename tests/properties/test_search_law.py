@@ -123,22 +123,25 @@ class Loaded:
     def load(self) -> None:
         world = World(7)
         for kind, number in KINDS.items():
-            for place in range(number):
-                self.runner.run(self.apply(world.resource(kind, place)))
-                if place % 3 == 0:
-                    self.runner.run(self.apply(world.resource(kind, place), minute=1))
-            for place in range(0, number, 10):  # deleted ones are found by nothing
-                self.runner.run(self.apply({"resourceType": kind, "id": f"p{place}"}, minute=2, deleted=True))
+            for few in range(0, number, 8):  # several transactions, so that times of update differ
+                self.apply(*(world.resource(kind, place) for place in range(few, min(few + 8, number))))
+            self.apply(*(world.resource(kind, place) for place in range(0, number, 3)), minute=1)
+            # deleted ones are found by nothing
+            self.apply(*({"resourceType": kind, "id": f"p{n}"} for n in range(0, number, 10)), minute=2, deleted=True)
             found = [self.runner.run(self.store.read(kind, f"p{place}")) for place in range(number)]
             self.resources[kind] = [json.loads(version.body) for version in found if not version.deleted]
 
-    async def apply(self, resource, *, minute=0, deleted=False):
-        body = bodies.prepare(resource)
-        write = Write(
-            type=resource["resourceType"], id=resource["id"], mode=Mode.PUT, body=b"" if deleted else body, digest=bodies.content_digest(body),
-            event_time=stores.NOON + dt.timedelta(minutes=minute), index=extract(resource), deleted=deleted,
-        )  # fmt: skip
-        await self.store.apply(Batch([stores.message(write)]))
+    def apply(self, *resources, minute=0, deleted=False) -> None:
+        writes = []
+        for resource in resources:
+            body = bodies.prepare(resource)
+            writes.append(
+                Write(
+                    type=resource["resourceType"], id=resource["id"], mode=Mode.PUT, body=b"" if deleted else body, digest=bodies.content_digest(body),
+                    event_time=stores.NOON + dt.timedelta(minutes=minute), index=extract(resource), deleted=deleted,
+                )
+            )  # fmt: skip
+        self.runner.run(self.store.apply(Batch([stores.message(*writes)])))
 
     def pages(self, query: Query) -> list:
         found, after = [], query.after
@@ -271,9 +274,9 @@ def test_a_page_stands_still_while_others_write(loaded):
     """Keyset paging: what is new does not push shown ones onto the next page."""
     query = replace(parse.parse("Condition", [("_sort", "_lastUpdated")]), count=10)
     first = loaded.runner.run(loaded.store.search(query))
-    loaded.runner.run(loaded.apply({"resourceType": "Condition", "id": "new", "subject": {"reference": "Patient/p1"}}))
+    loaded.apply({"resourceType": "Condition", "id": "new", "subject": {"reference": "Patient/p1"}})
     rest = loaded.pages(replace(query, after=After(first.last_key, first.last_rid)))
     shown = [version.id for version in (*first.versions, *rest)]
     assert len(shown) == len(set(shown))
     assert shown[-1] == "new"
-    loaded.runner.run(loaded.apply({"resourceType": "Condition", "id": "new"}, minute=5, deleted=True))
+    loaded.apply({"resourceType": "Condition", "id": "new"}, minute=5, deleted=True)
