@@ -234,7 +234,6 @@ def from_visit(work: Work, loose: list[Noted], encounter: str) -> None:
         encounter=encounter,
         effective=work.event_text,
         effective_source="EVN-6",
-        status="final",
     )
     for noted in loose:
         at = work.setup.moment(noted.obx.field(14).raw) if noted.obx.has(14) else None

@@ -22,14 +22,6 @@ _NO_CODE: Final[Resource] = {
     "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-NullFlavor", "code": "UNK", "display": "unknown"}]
 }
 _REFUSED: Final = frozenset({"Y", "Z"})
-_OBSERVATION_STATUS: Final = {
-    "final": "final",
-    "preliminary": "preliminary",
-    "partial": "preliminary",
-    "corrected": "corrected",
-    "registered": "registered",
-    "cancelled": "cancelled",
-}
 
 
 @dataclass(slots=True)
@@ -104,7 +96,6 @@ def _report(work: Work, order: Order, encounter: str) -> Report | None:
         category=_category(work, obr),
         effective=effective or _collected(work, specimens),
         effective_source=place(obr, 7),
-        status=_OBSERVATION_STATUS.get(resource["status"], "unknown"),
         issued=resource.get("issued", ""),
         encounter=encounter,
         specimen=specimens[0] if len(specimens) == 1 else "",
@@ -169,21 +160,16 @@ def _key(work: Work, order: Order) -> tuple[str, ...]:
 
 
 def _identifiers(work: Work, order: Order, resource: Resource) -> None:
-    have = {each["type"]["coding"][0]["code"] for each in resource.get("identifier", [])}
+    """Add the order numbers of ORC beside those of OBR; equal ones once."""
     if order.orc is None:
         return
-    for number, kind in ((2, "PLAC"), (3, "FILL")):
-        made = datatypes.entity(order.orc.field(number), work.setup, kind) if kind not in have else None
+    for number, kind in ((2, "PLAC"), (3, "FILL"), (4, "PGN")):
+        made = datatypes.entity(order.orc.field(number), work.setup, kind)
         if made:
-            resource.setdefault("identifier", []).append(made)
+            resource["identifier"] = _distinct([*resource.get("identifier", []), made])
             official = f"segments/ORC--DiagnosticReport.csv ORC-{number}"
-            work.note(
-                f"{resource['resourceType']}/{resource['id']}",
-                "identifier",
-                f"orc-{number}-identifier",
-                official,
-                place(order.orc, number),
-            )
+            reference = f"DiagnosticReport/{resource['id']}"
+            work.note(reference, "identifier", f"orc-{number}-identifier", official, place(order.orc, number))
 
 
 def _effective(work: Work, obr: er7.Segment, resource: Resource) -> str:

@@ -213,7 +213,7 @@ def _code(work: Work, segment: er7.Segment, number: int, argument: str) -> str |
     mapped = work.setup.map(argument, sent)
     if mapped is None and sent:
         work.notice("code-unknown", place(segment, number), f"A code that table {argument} does not have.")
-    return mapped.code if mapped else None
+    return (mapped.code or None) if mapped else None
 
 
 def _gender(work: Work, segment: er7.Segment, number: int, _argument: str) -> Elements | None:
@@ -245,6 +245,11 @@ def _birth_date(work: Work, segment: er7.Segment, number: int, _argument: str) -
         time = {"url": datatypes.EXTENSION + "patient-birthTime", "valueDateTime": moment.date_time}
         made["_birthDate"] = {"extension": [time]}
     return made
+
+
+def _date(work: Work, segment: er7.Segment, number: int, _argument: str) -> str | None:
+    moment = work.moment(segment.field(number).raw, place(segment, number))
+    return moment.date if moment else None
 
 
 def _date_time(work: Work, segment: er7.Segment, number: int, _argument: str) -> str | None:
@@ -408,6 +413,7 @@ CONVERTERS: Final[dict[str, Converter]] = {
     "code": _code,
     "gender": _gender,
     "birth_date": _birth_date,
+    "date": _date,
     "date_time": _date_time,
     "instant": _instant,
     "boolean": _boolean,

@@ -24,7 +24,7 @@ D_ECPR: Final = "urn:oid:1.2.208.176.1.6.1.3"
 """General system of regional replacement numbers; a region's own is this with its number behind."""
 
 _CACHE_SIZE_MAX: Final = 20_000
-_OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*))+", re.ASCII)
+_OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){2,}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _NAME_OF_HL7_TABLE = re.compile(r"HL7-?(?P<table>\d{4})", re.IGNORECASE | re.ASCII)
 

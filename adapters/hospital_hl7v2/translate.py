@@ -89,9 +89,11 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
         done.reasons.append(refusal)
         return done
     event_time, odd = _event_time(message, setup, raw.received_at)
+    if not message.segment("MSH").has(10):
+        odd.append(Notice("control-id-missing", "MSH-10", "MSH-10 is empty: the message cannot be acknowledged by its number."))
     for view in [message] if event in merge.LINKS else structure.by_patient(message):
         work = Work(raw, view, setup, context.ids, trace, event_time)
-        work.notices += odd if view is message else []
+        work.notices += odd
         if code == "ADT":
             _adt(work, event)
         else:
@@ -116,10 +118,6 @@ def _refusal(message: er7.Message, code: str, event: str, setup: Setup) -> Reaso
     msh = message.segment("MSH")
     if not code:
         return Reason(RejectionCode.STRUCTURE, "MSH-9", "MSH-9 is empty: it must say which message this is.")
-    if not msh.has(10):
-        return Reason(
-            RejectionCode.STRUCTURE, "MSH-10", "MSH-10 is empty: a message needs a control id to be acknowledged."
-        )
     version = msh.at(12)
     if version and version not in _VERSIONS:
         return Reason(RejectionCode.UNSUPPORTED_VERSION, "MSH-12", "This gateway reads HL7 v2 versions 2.1 to 2.9.")

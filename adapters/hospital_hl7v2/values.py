@@ -21,7 +21,7 @@ from gateway.model import Notice, Resource
 
 UCUM: Final = "http://unitsofmeasure.org"
 TEXT_TYPES: Final = frozenset(
-    {"ST", "TX", "FT", "SI", "ID", "VR", "PH", "XPN", "XAD", "XTN", "PN", "TN", "AD", "CK", "CM"}
+    {"ST", "TX", "FT", "SI", "ID", "PH", "XPN", "XAD", "XTN", "PN", "TN", "AD", "CK", "CM"}
 )
 ATTACHMENT_TYPES: Final = frozenset({"ED", "RP"})
 _CODED_TYPES: Final = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
@@ -66,7 +66,7 @@ def _unit(raw: er7.Part, setup: Setup) -> tuple[str, str]:
     for candidate in (code, raw.at(4), words, raw.at(5)):
         mapped = setup.units.get(candidate) or setup.units.get(squeeze(candidate)) if candidate else None
         if mapped:
-            return (words if code.isdigit() and words else code) or words or candidate, mapped
+            return (mapped if words.startswith("MDC_") else words or code or candidate), mapped
     if system == "UCUM" and code and not re.search(r"\s", code):
         return words or code, code
     if raw.at(6).upper() == "UCUM" and raw.at(4) and not re.search(r"\s", raw.at(4)):
@@ -214,6 +214,12 @@ def _samples(parts: list[er7.Part], units: er7.Part, setup: Setup, value: Value)
     }
 
 
+def _value_range(parts: list[er7.Part], _units: er7.Part, _setup: Setup, _value: Value) -> Resource | None:
+    """VR of HL7 v2.1: two words with a dash between, as the official row writes it."""
+    words = [word for word in (parts[0].at(1), parts[0].at(2)) if word]
+    return {"valueString": "-".join(words)} if words else None
+
+
 _Converter = Callable[[list[er7.Part], er7.Part, Setup, Value], Resource | None]
 _CONVERTERS: Final[dict[str, _Converter]] = {
     "NM": _numeric,
@@ -225,6 +231,7 @@ _CONVERTERS: Final[dict[str, _Converter]] = {
     "DR": _period,
     "NR": _range,
     "NA": _samples,
+    "VR": _value_range,
     **dict.fromkeys(_CODED_TYPES, _concept),
 }
 

@@ -43,7 +43,8 @@ class Work:
         self.lane: Lane | None = None
         self.encounter = ""
         """The reference of the message's encounter, '' when it names none."""
-        self.control_id = message.segment("MSH").at(10)
+        self.control_id = message.segment("MSH").at(10) or raw.digest().hex()[:16]
+        """MSH-10, else what the message's own bytes give."""
         self.references: dict[tuple[str, str], Resource] = {}
         """References made for people and places of this message, by kind and raw text."""
 

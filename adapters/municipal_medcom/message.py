@@ -30,7 +30,7 @@ _PERSON = (
 )
 """Systems that name a person, best first, with what DK Core 3.7.0 allows (no modulus 11: it is not a validity test)."""
 
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+IDENTITY = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 _KIND = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -234,7 +234,7 @@ def step(name: str) -> str:
 
 def _identity(node: Node) -> str:
     found = node.need("id")
-    if not _ID.fullmatch(found.text()):
+    if not IDENTITY.fullmatch(found.text()):
         raise Fault(RejectionCode.VALUE_INVALID, found.at, "an id has 1 to 64 letters, digits, '-' and '.'")
     return found.text()
 

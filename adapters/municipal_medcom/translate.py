@@ -5,7 +5,6 @@ A message is taken whole or not at all, because its acknowledgement can only say
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ import orjson
 
 from adapters.municipal_medcom import acknowledgement, notification, observation
 from adapters.municipal_medcom.house import House
-from adapters.municipal_medcom.message import Fault, Message, choose_person
+from adapters.municipal_medcom.message import IDENTITY, Fault, Message, choose_person
 from gateway.errors import Incorrect, Unprocessable
 from gateway.fhir.validate import validate
 from gateway.formats import fhirxml, json, xml
@@ -34,7 +33,6 @@ _RULES = {
 }
 """Rules of `fhir.validate` that have a rejection code of their own."""
 
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -59,7 +57,7 @@ def _look(body: bytes) -> Piece | None:
         persons, headers = _look_xml(body) if _is_xml(body) else _look_json(body)
     except (ValueError, AttributeError, Incorrect):
         return None
-    control_id = headers[0] if headers and isinstance(headers[0], str) and _ID.fullmatch(headers[0]) else None
+    control_id = headers[0] if headers and isinstance(headers[0], str) and IDENTITY.fullmatch(headers[0]) else None
     return Piece(body, choose_person(persons), control_id)
 
 

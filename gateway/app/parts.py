@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from gateway.app.feeds import id_secret, stations_of
 from gateway.backbone.kafka import KafkaBackbone
 from gateway.backbone.port import Backbone, TopicSpec, partition_of
 from gateway.backbone.postgres import PostgresBackbone
@@ -19,7 +20,6 @@ from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedPostgres, running_url
 from gateway.store.port import Store
 from gateway.store.postgres.store import PostgresStore
-from gateway.app.feeds import id_secret, stations_of
 from gateway.translate import registry
 
 
@@ -73,7 +73,10 @@ def store_of(settings: Settings, database_url: str) -> Store:
 def tell_of(settings: Settings, process: str, *listeners: events.Tell) -> tuple[events.Tell, traces.Traces | None]:
     """Return who listens to this process: logs always, traces where an address is given, and `listeners`."""
     traced: traces.Traces | None = None
-    heard: list[events.Tell] = [logs.Logs(level=settings.log_level, style=settings.log_format, process=process), *listeners]
+    heard: list[events.Tell] = [
+        logs.Logs(level=settings.log_level, style=settings.log_format, process=process),
+        *listeners,
+    ]
     if settings.otlp:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  heavy, rare
 
@@ -83,7 +86,9 @@ def tell_of(settings: Settings, process: str, *listeners: events.Tell) -> tuple[
 
 
 @contextlib.asynccontextmanager
-async def database(settings: Settings, *, tell: events.Tell = events.silent, attach: bool = False) -> AsyncIterator[str]:
+async def database(
+    settings: Settings, *, tell: events.Tell = events.silent, attach: bool = False
+) -> AsyncIterator[str]:
     """Give the address of the database; start the embedded one when none is named.
 
     `attach` is for commands beside a running gateway: use its database when it runs, else start it for the moment.
@@ -115,5 +120,7 @@ async def parts(settings: Settings, database_url: str, tell: events.Tell) -> Asy
         await store.start()
         stack.push_async_callback(backbone.stop)
         await backbone.start()
-        await backbone.ensure([TopicSpec(f"raw.{name}", settings.partitions, settings.raw_retention_hours) for name in stations])
+        await backbone.ensure(
+            [TopicSpec(f"raw.{name}", settings.partitions, settings.raw_retention_hours) for name in stations]
+        )
         yield Parts(settings, ids, stations, store, backbone, tell, SystemClock(), database_url)

@@ -132,8 +132,7 @@ class Doors:
 
     async def outcome(self, receipt: str, seconds: float) -> MessageRow | None:
         async with asyncio.timeout(seconds):
-            while receipt not in self.rows:
-                await asyncio.sleep(0.005)
+            await until(lambda: receipt in self.rows)
         return self.rows[receipt]
 
     async def open_mllp(self, *listeners: Listener, **limits: Any) -> tuple[str, int]:
@@ -164,8 +163,7 @@ class Doors:
             uvicorn.Config(Starlette(routes=door.routes()), "127.0.0.1", 0, log_level="error", lifespan="off")
         )
         serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
+        await until(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
 
         async def close() -> None:
@@ -211,6 +209,13 @@ def feed_with(feed: Feed, **options: Any) -> Feed:
     """A feed with other options; names of its own fields set those."""
     own = {name: options.pop(name) for name in list(options) if name in Feed.__slots__}
     return replace(feed, options={**feed.options, **options}, **own)
+
+
+async def until(so: Callable[[], object], seconds: float = 10.0) -> None:
+    """Return when it is so."""
+    async with asyncio.timeout(seconds):
+        while not so():  # noqa: ASYNC110  looks at what has no event
+            await asyncio.sleep(0.005)
 
 
 class Sender:

@@ -11,7 +11,7 @@ from gateway.formats import er7, mllp
 from gateway.model import Position, Reason, RejectionCode
 from gateway.observe import events
 from gateway.store.port import MessageRow, MessageState
-from tests.contracts.doors import HOSPITAL, condition, doors, feed_with, message, segment, sender, verdict
+from tests.contracts.doors import HOSPITAL, condition, doors, feed_with, message, segment, sender, until, verdict
 from tests.postgres.server import Server
 
 NOW = dt.datetime(2026, 11, 22, 9, tzinfo=dt.UTC)
@@ -24,7 +24,12 @@ async def test_an_acknowledged_message_is_on_the_log_byte_for_byte(postgres_url:
             assert await lis.ask(body) == ("AA", "A-1")
         (raw,) = await house.written()
         assert raw.body == body
-        assert (raw.feed, raw.control_id, raw.content_type, raw.sender) == ("hospital", "A-1", "application/hl7-v2", "LIS|OUH")
+        assert (raw.feed, raw.control_id, raw.content_type, raw.sender) == (
+            "hospital",
+            "A-1",
+            "application/hl7-v2",
+            "LIS|OUH",
+        )
         assert house.receipts.ours("hospital", raw.receipt)
         assert raw.traceparent.startswith("00-")
         (event,) = house.heard(events.MessageReceived)
@@ -145,9 +150,9 @@ async def test_a_block_without_msh_is_answered_ar(postgres_url: str, payload: by
 
 
 async def test_a_feed_for_tests_takes_training_messages(postgres_url: str):
-    async with doors(postgres_url, feed_with(HOSPITAL, accept_test_messages=True)) as house:
-        async with sender(await house.open_mllp()) as lis:
-            assert await lis.ask(message("1", msh11="T")) == ("AA", "1")
+    feed = feed_with(HOSPITAL, accept_test_messages=True)
+    async with doors(postgres_url, feed) as house, sender(await house.open_mllp()) as lis:
+        assert await lis.ask(message("1", msh11="T")) == ("AA", "1")
 
 
 async def test_the_sender_in_msh_decides_the_feed_and_an_unknown_one_is_answered_ar(postgres_url: str):
@@ -243,12 +248,12 @@ async def test_a_batch_is_answered_by_a_batch_and_each_message_by_itself(postgre
 
 
 async def test_a_batch_with_a_single_answer_is_taken_whole_or_not_at_all(postgres_url: str):
-    async with doors(postgres_url, feed_with(HOSPITAL, mllp_batch_ack="single")) as house:
-        async with sender(await house.open_mllp()) as lis:
-            assert await lis.ask(BATCH % b"".join((message("1"), message("2", msh11="T")))) == ("AR", "B-7")
-            assert await house.written() == []
-            assert await lis.ask(BATCH % b"".join((message("1"), message("2")))) == ("AA", "B-7")
-            assert [raw.control_id for raw in await house.written()] == ["1", "2"]
+    feed = feed_with(HOSPITAL, mllp_batch_ack="single")
+    async with doors(postgres_url, feed) as house, sender(await house.open_mllp()) as lis:
+        assert await lis.ask(BATCH % b"".join((message("1"), message("2", msh11="T")))) == ("AR", "B-7")
+        assert await house.written() == []
+        assert await lis.ask(BATCH % b"".join((message("1"), message("2")))) == ("AA", "B-7")
+        assert [raw.control_id for raw in await house.written()] == ["1", "2"]
 
 
 async def test_an_acknowledgement_is_never_acknowledged(postgres_url: str):
@@ -371,7 +376,10 @@ async def test_many_connections_share_the_log(postgres_url: str):
         async def one(number: int) -> None:
             async with sender(address) as lis:
                 for turn in range(10):
-                    assert await lis.ask(message(f"{number}-{turn}", person=f"25124899{number:02d}")) == ("AA", f"{number}-{turn}")
+                    assert await lis.ask(message(f"{number}-{turn}", person=f"25124899{number:02d}")) == (
+                        "AA",
+                        f"{number}-{turn}",
+                    )
 
         await asyncio.gather(*(one(number) for number in range(40)))
         assert len(await house.written()) == 400
@@ -382,8 +390,7 @@ async def test_a_stop_answers_what_was_taken_and_takes_no_more(postgres_url: str
         assert house.mllp is not None
         async with house.stalled():
             lis.send(message("1"))
-            while not house.intake.inflight.messages:
-                await asyncio.sleep(0.01)
+            await until(lambda: house.intake.inflight.messages)
             stopping = asyncio.create_task(house.mllp.stop())
             await asyncio.sleep(0.05)
             lis.send(message("2"))

@@ -55,7 +55,11 @@ def stay() -> dict[str, Resource]:
         "an_stin": _notify("AN_STIN", [admitted, sent(6, "cancel-admit-inpatient", at(26, 13))], **common),
         "staa": _notify("STAA", [sent(7, "admit-emergency", at(25, 23, 50))], encounter_class="EMER", **common),
         "mors": _notify("MORS", [admitted, sent(8, "admit-inpatient", at(31, 4))], **common, ended=at(31, 3, 55)),
-        "an_mors": _notify("AN_MORS", [admitted, sent(8, "admit-inpatient", at(31, 4)), sent(9, "admit-inpatient", at(31, 5))], **common),
+        "an_mors": _notify(
+            "AN_MORS",
+            [admitted, sent(8, "admit-inpatient", at(31, 4)), sent(9, "admit-inpatient", at(31, 5))],
+            **common,
+        ),
     }
 
 
@@ -70,7 +74,7 @@ def visit() -> dict[str, Resource]:
     readings = [
         _reading("DNK05472", "Arm—Blodtryk(systolisk); tryk = ? mmHg", 147, "mmHg"),
         _reading("DNK05473", "Arm—Blodtryk(diastolisk); tryk =? mmHg", 92, "mmHg"),
-        _reading("NPU21692", "Hjerte—Systole; frekv. = ? × 1/min", 92, "1/min"),
+        _reading("NPU21692", "Hjerte—Systole; frekv. = ? × 1/min", 92, "1/min"),  # noqa: RUF001
         _reading("NPU10197", "Hb(Fe; O2-bind.; kB)—Oxygen(O2); mætn. = ?", Decimal("0.94"), ""),
         _reading("NPU08676", "Pt—Legeme; temp. = ? °C", Decimal("38.7"), "°C", "Målt i øret"),
         _reading("MCS88122", "Pt—Respiration; frekvens = ? X 1/min", 19, "1/min"),
@@ -97,7 +101,15 @@ def _reading(code: str, display: str, value: Decimal | int | str, unit: str, not
 
 def _report(history: list[Sent], readings: list[compose.Reading], **given: object) -> Resource:
     return compose.compose_homecare_observation(
-        CITIZEN, ACUTE_TEAM, PRACTICE, history, readings, nurse="Mia", phone="+45 70000000", issued=at(28, 9, 30), **given  # type: ignore[arg-type]
+        CITIZEN,
+        ACUTE_TEAM,
+        PRACTICE,
+        history,
+        readings,
+        nurse="Mia",
+        phone="+45 70000000",
+        issued=at(28, 9, 30),
+        **given,  # type: ignore[arg-type]
     )
 
 

@@ -38,9 +38,7 @@ def condition(term: DateTerm, from_: str, to: str, put: Arguments) -> str:
     return parts[0] if len(parts) == 1 else f"({' or '.join(parts)})"
 
 
-def _compare(
-    prefix: Prefix, asked: tuple[dt.datetime, dt.datetime], row: tuple[str, str], put: Arguments
-) -> str:
+def _compare(prefix: Prefix, asked: tuple[dt.datetime, dt.datetime], row: tuple[str, str], put: Arguments) -> str:
     (low, high), (from_, to) = asked, row
     match prefix:
         case Prefix.EQ:

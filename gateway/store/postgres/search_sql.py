@@ -145,7 +145,7 @@ def _token_branches(
     """Return the branches' own conditions and the terms that they stand for."""
     if query.ids:
         return [[f"r.id = any({put(list(query.ids), '::text[]')})"]], []
-    patient = next((term for term in terms if _of_patient(query.type, term)), None)
+    patient = next((t for t in terms if isinstance(t, ReferenceTerm) and _of_patient(query.type, t)), None)
     code = next((term for term in terms if isinstance(term, TokenTerm) and term.codes), None)
     if patient is not None:
         branches = _patient_branches(query.type, patient, put)
