@@ -52,7 +52,7 @@ def entries(document: Mapping[str, Any], path: str = "", address: str = "", dept
     kind = document.get("resourceType")
     at = path or (kind if isinstance(kind, str) else "resourceType")
     if kind == "Bundle":
-        if document.get("type") not in BUNDLES:
+        if str(document.get("type")) not in BUNDLES:
             raise ReadingRefusedError(
                 RejectionCode.UNSUPPORTED_TYPE, f"{at}.type", f"a Bundle is one of {', '.join(sorted(BUNDLES))}"
             )
@@ -85,7 +85,7 @@ def _opened(items: Any, at: str, depth: int) -> Iterator[Entry]:
 
 def translate(document: Mapping[str, Any], outcome: Outcome) -> Translation:
     """Return what comes of a FHIR message. Raises ReadingRefusedError when its envelope cannot be opened."""
-    kind = document["resourceType"]
+    kind = str(document["resourceType"])
     outcome.message_type = f"home/{kind}" if kind in {"Bundle", "Parameters", "Observation"} else "home/fhir"
     found = list(entries(document))
     if not found:
@@ -109,7 +109,7 @@ def translate(document: Mapping[str, Any], outcome: Outcome) -> Translation:
 
 
 def _take(entry: Entry, message: observations.Message, instruments: Instruments, outcome: Outcome) -> None:
-    kind = entry.resource.get("resourceType")
+    kind = entry.resource.get("resourceType")  # a text, or None where an entry has no resource: `entries` saw to it
     if kind == "Observation":
         message.take(entry.resource, entry.path)
     elif kind == "Device":

@@ -21,6 +21,7 @@ from gateway.fhir.validate import validate
 from gateway.model import RejectionCode, Resource
 
 _NOT_KEPT = frozenset({"resourceType", "id", "meta", "text", "implicitRules", "subject", "contained"})
+_NOT_CHECKED = frozenset({"id", "meta", "text", "implicitRules"})
 _CORRECTING = frozenset({"amended", "corrected", "entered-in-error", "cancelled"})
 _TEST_CODES = frozenset({"test-data", "demo-data", "HTEST"})
 
@@ -43,7 +44,7 @@ class Message:
         self._resolver = resolver
         self._instruments = instruments
         self._known = measurements.of(outcome.context.tables)
-        self._clock = SenderClock(outcome.raw.received_at, None)
+        self._clock = SenderClock(outcome.raw.received_at, None, placed=True)
         self._announced: dict[str, Announced | ReadingRefusedError] = {}
 
     def announce(self, sent: Mapping[str, Any], path: str) -> None:
@@ -79,9 +80,10 @@ class Message:
     def _read(self, sent: Mapping[str, Any]) -> Announced:
         feed = self._outcome.context.feed
         _refuse_tests(sent)
+        moment, effective = self._effective(sent)
+        _check({**sent, **effective})
         person = self._resolver.person(sent, feed)
         subject = self._outcome.subject(person) if person is not None else None
-        moment, effective = self._effective(sent)
         measurement = self._measurement(sent.get("code"), "code")
         found = self._resolver.find(_reference(sent.get("device")), sent)
         instrument = found if found is not None and found.get("resourceType") == "Device" else None
@@ -96,10 +98,6 @@ class Message:
         contained = self._contained(sent, subject, instrument)
         if contained:
             made["contained"] = contained
-        for issue in validate({**made, "subject": sent["subject"]}):
-            raise ReadingRefusedError(
-                RejectionCode.INVALID_RESOURCE, issue.path.removeprefix("Observation."), issue.text
-            )
         if subject is not None:
             self._resolver.name(_reference(sent["subject"]), sent, subject.reference["reference"])
         return Announced(made, subject, instrument, moment, measurement)
@@ -238,6 +236,12 @@ def _coded(code: Mapping[str, Any], measurement: Measurement) -> dict[str, Any]:
         and sent.get(measurements.normal_system(each["system"]), each["code"]) == each["code"]
     ]
     return {**code, "coding": codings}
+
+
+def _check(sent: Mapping[str, Any]) -> None:
+    """Refuse what is not valid R4, so that all that follows may rely on its shape."""
+    for issue in validate({name: value for name, value in sent.items() if name not in _NOT_CHECKED}):
+        raise ReadingRefusedError(RejectionCode.INVALID_RESOURCE, issue.path.removeprefix("Observation."), issue.text)
 
 
 def _refuse_tests(sent: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from gateway.formats import json
 from gateway.model import Feed, Lane, RawMessage, Resource, Trace, Translation
 from gateway.terminology.context import Context
 from gateway.terminology.tables import load
+from gateway.translate import feeds
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "adapters" / "home_readings"
@@ -23,10 +24,7 @@ IDS = Ids(b"a secret of the tests alone")
 
 def feed(**changed: Any) -> Feed:
     """The feed file as it stands, with changes."""
-    settings = tomllib.loads((FOLDER / "feed.toml").read_text("utf-8"))
-    for name in ("doors", "content_types"):
-        settings[name] = tuple(settings[name])
-    return Feed(**{**settings, **changed})
+    return dataclasses.replace(feeds.parse((FOLDER / "feed.toml").read_text("utf-8"), where="feed.toml"), **changed)
 
 
 def context(**changed: Any) -> Context:
