@@ -27,33 +27,42 @@ BLOOD_PRESSURE = rb"""{"resourceType":"Observation","id":"bp","meta":{"source":"
 "system":"http://unitsofmeasure.org","code":"mm[Hg]"}}]}"""
 
 
-def microseconds(resources: list[dict[str, Any]], check: Any, rounds: int) -> float:
-    return (
-        min(timeit.repeat(lambda: [check(one) for one in resources], number=rounds, repeat=5))
-        / rounds
-        / len(resources)
-        * 1e6
-    )
+PULSE = rb"""{"resourceType":"Observation","id":"hr","status":"final","code":{"coding":[{"system":"http://loinc.org",
+"code":"8867-4"}]},"subject":{"reference":"Patient/p"},"effectiveDateTime":"2026-10-25T02:30:00+01:00",
+"device":{"reference":"Device/d"},"valueQuantity":{"value":72,"unit":"/min","system":"http://unitsofmeasure.org",
+"code":"/min"}}"""
+ROUNDS = 40
+
+
+def microseconds(resources: list[dict[str, Any]], checks: list[Any]) -> list[float]:
+    """Return the best of many short rounds of each check, taken in turn: other work on the machine disturbs both."""
+    best = [float("inf")] * len(checks)
+    for _ in range(ROUNDS):
+        for at, check in enumerate(checks):
+            times = max(1, 200 // len(resources)) if at == 0 else 1
+            seconds = timeit.timeit(lambda: [check(one) for one in resources], number=times)  # noqa: B023
+            best[at] = min(best[at], seconds / times / len(resources) * 1e6)
+    return best
 
 
 def main(arguments: list[str]) -> None:
-    sets = {"blood pressure": [json.loads(BLOOD_PRESSURE)]}
+    began = time.perf_counter()
+    validate(json.loads(BLOOD_PRESSURE))
+    print(f"first resource of the first type: {(time.perf_counter() - began) * 1e3:.1f} ms")
+    began = time.perf_counter()
+    validate({"resourceType": "Procedure", "status": "completed", "subject": {"display": "x"}})
+    print(f"first resource of another type:   {(time.perf_counter() - began) * 1e3:.1f} ms")
+    sets = {"pulse": [json.loads(PULSE)], "blood pressure": [json.loads(BLOOD_PRESSURE)]}
     if arguments:
         read = [json.loads(path.read_bytes()) for path in sorted(Path(arguments[0]).glob("*.json"))]
-        sets["every Observation"] = [
-            one for one in read if one.get("resourceType") == "Observation" and not validate(one)
-        ]
-        sets["every resource"] = [one for one in read if not validate(one) and authority.verdict(one)]
-    began = time.perf_counter()
-    validate(json.loads(b'{"resourceType":"Procedure","status":"completed","subject":{"display":"x"}}'))
-    print(f"first resource of a type: {(time.perf_counter() - began) * 1e3:.1f} ms")
+        read = [one for one in read if not validate(one) and authority.verdict(one)]
+        sets["every Observation"] = [one for one in read if one["resourceType"] == "Observation"]
+        sets["every resource"] = read
     print(f"{'':20}{'number':>8}{'bytes':>8}{'here, µs':>12}{'fhir.resources, µs':>20}")
     for name, resources in sets.items():
         assert not any(validate(one) for one in resources)
         size = sum(len(json.dumps(one)) for one in resources) // len(resources)
-        rounds = max(1, 2000 // len(resources))
-        here = microseconds(resources, validate, rounds)
-        there = microseconds(resources, authority.verdict, max(1, rounds // 20))
+        here, there = microseconds(resources, [validate, authority.verdict])
         print(f"{name:20}{len(resources):>8}{size:>8}{here:>12.1f}{there:>20.1f}")
 
 

@@ -20,17 +20,22 @@ def details(error: ValidationError) -> list[ErrorDetails]:
     return error.errors(include_url=False, include_context=False)
 
 
-def stands_in(resource: Resource, resource_type: str, error: ErrorDetails) -> bool:
-    """Say whether a missing or null primitive has an extension in its place (R4 json.html#null, extensibility.html)."""
-    place = error["loc"]
-    if error["type"] == "missing":
-        element = _element(resource_type, place)[1]
-        beside = _follow(resource, place[:-1]).get(f"_{place[-1]}")
-        return element is not None and element.primitive and isinstance(beside, dict) and "extension" in beside
-    if error["input"] is None and error["type"] in _OF_NULL and isinstance(place[-1], int):
-        listed = _follow(resource, place[:-2]).get(f"_{place[-2]}")
-        return isinstance(listed, list) and len(listed) > place[-1] and isinstance(listed[place[-1]], dict)
-    return False
+def is_absent_primitive(resource_type: str, error: ErrorDetails) -> bool:
+    """Say whether an error is a missing primitive, or a null among many of them: what the complete schema lets pass."""
+    kind, place = error["type"], error["loc"]
+    if kind != "missing" and (kind not in _OF_NULL or error["input"] is not None or not isinstance(place[-1], int)):
+        return False
+    element = _element(resource_type, place)[1]
+    return element is not None and element.primitive
+
+
+def stands_in(resource: Resource, error: ErrorDetails) -> bool:
+    """Say whether an extension stands in for an absent primitive (R4 json.html#null, extensibility.html)."""
+    *place, last = error["loc"]
+    if isinstance(last, str):
+        return "extension" in (_follow(resource, (*place, f"_{last}")) or ())
+    listed = _follow(resource, (*place[:-1], f"_{place[-1]}"))
+    return isinstance(listed, list) and len(listed) > last and isinstance(listed[last], dict)
 
 
 _OF_NULL = {"string_type", "int_type", "bool_type", "decimal_type", "literal_error"}
@@ -91,7 +96,8 @@ def _element(resource_type: str, place: tuple[str | int, ...]) -> tuple[str, Ele
     return type_path, element
 
 
-def _follow(root: Any, place: tuple[str | int, ...]) -> dict[str, Any]:
+def _follow(root: Any, place: tuple[str | int, ...]) -> Any:
+    """Return what stands at a place; None where the last name is missing."""
     for step in place:
-        root = root[step]
-    return root if isinstance(root, dict) else {}
+        root = root.get(step) if isinstance(step, str) else root[step]
+    return root

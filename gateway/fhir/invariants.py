@@ -41,11 +41,11 @@ def _inverted(value: Value) -> bool:
     low, high = value.get("low"), value.get("high")
     if low is None or high is None or low.get("code", low.get("unit")) != high.get("code", high.get("unit")):
         return False
-    return "value" in low and "value" in high and bool(low["value"] > high["value"])
+    return bool("value" in low and "value" in high and low["value"] > high["value"])
 
 
 def _not_ucum(value: Value) -> bool:
-    return value.get("system", UCUM) != UCUM
+    return bool(value.get("system", UCUM) != UCUM)
 
 
 _MEALS = {"C", "CM", "CD", "CV"}
@@ -61,9 +61,9 @@ def _observation(path: str) -> Law:
     same_code = Broken("obs-7", "component", "no value where a component has the same code as the observation")
 
     def law(value: Value) -> Broken | None:
-        if "dataAbsentReason" in value and not values.isdisjoint(value.keys()):
+        if "dataAbsentReason" in value and not values.isdisjoint(value):
             return absent_with_value
-        if "component" in value and not values.isdisjoint(value.keys()):
+        if "component" in value and not values.isdisjoint(value):
             own = value["code"].get("coding", ())
             if any(coding in own for part in value["component"] for coding in part["code"].get("coding", ())):
                 return same_code
@@ -77,7 +77,7 @@ def _abated(path: str) -> Law:
     broken = Broken("con-4", "clinicalStatus", "an abated condition is inactive, resolved or in remission")
 
     def law(value: Value) -> Broken | None:
-        if abatement.isdisjoint(value.keys()):
+        if abatement.isdisjoint(value):
             return None
         over = coded(value.get("clinicalStatus"), CONDITION_CLINICAL, "resolved", "remission", "inactive")
         return None if over else broken

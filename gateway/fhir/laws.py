@@ -45,7 +45,7 @@ def needs(rule: str, element: str, other: str) -> Maker:
     def make(path: str) -> Law:
         these, those = names(path, element), names(path, other)
         broken = Broken(rule, other, f"{_spoken(element)} needs {_spoken(other)}")
-        return lambda value: broken if not these.isdisjoint(value.keys()) and those.isdisjoint(value.keys()) else None
+        return lambda value: broken if not these.isdisjoint(value) and those.isdisjoint(value) else None
 
     return make
 
@@ -56,9 +56,7 @@ def excludes(rule: str, element: str, other: str) -> Maker:
     def make(path: str) -> Law:
         these, those = names(path, element), names(path, other)
         broken = Broken(rule, "", f"not both {element.removesuffix('[x]')} and {other.removesuffix('[x]')}")
-        return lambda value: (
-            broken if not these.isdisjoint(value.keys()) and not those.isdisjoint(value.keys()) else None
-        )
+        return lambda value: broken if not these.isdisjoint(value) and not those.isdisjoint(value) else None
 
     return make
 
@@ -69,7 +67,7 @@ def any_of(rule: str, *listed: str) -> Maker:
     def make(path: str) -> Law:
         all_names = frozenset().union(*(names(path, element) for element in listed))
         broken = Broken(rule, "", f"needs {_spoken(*listed)}")
-        return lambda value: broken if all_names.isdisjoint(value.keys()) else None
+        return lambda value: broken if all_names.isdisjoint(value) else None
 
     return make
 
@@ -80,7 +78,7 @@ def one_of(rule: str, *listed: str) -> Maker:
     def make(path: str) -> Law:
         groups = [names(path, element) for element in listed]
         broken = Broken(rule, "", f"needs exactly one of {_spoken(*listed)}")
-        return lambda value: broken if sum(not group.isdisjoint(value.keys()) for group in groups) != 1 else None
+        return lambda value: broken if sum(not group.isdisjoint(value) for group in groups) != 1 else None
 
     return make
 

@@ -1,16 +1,17 @@
 """Element table → compiled pydantic-core schemas, one per resource type, made at its first use (about 3 ms, 1 MB).
 
-A schema here decides shape: elements and their names, JSON types, cardinality, forms of primitives, required codes, one
-of value[x], and the laws of `invariants`. Two variants: the strict one knows no null and no missing primitive, and is
-what nearly every resource passes; the lenient one leaves those two to the caller, who knows where a primitive's
-extension stands in for its value (R4 json.html#null).
+A schema here decides shape: elements and their names, JSON types, cardinality, forms of primitives, required codes,
+one of value[x], and the laws of `invariants`. There are two of each type. The plain one knows nothing of primitive
+extensions (`_status`), which nearly no resource has, and leaves out what it does not know: a resource that comes out
+whole is valid. The complete one knows them and forbids the unknown; it accepts null and missing primitives, which
+extensions may stand in for (R4 json.html#null); whether they do, the caller looks up.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, ValidationError
 from pydantic_core import core_schema as cs
@@ -21,37 +22,53 @@ from gateway.fhir.invariants import LAWS
 from gateway.fhir.issue import Fault
 from gateway.fhir.laws import Broken, Law, Value
 
-Nested = Callable[[Any], Any]
-"""Validates a resource inside another; raises ValidationError with places inside it."""
+# A reference to a definition costs a tenth of a microsecond at every use; these small and frequent types are written
+# out where they are used instead.
+_WRITTEN_OUT = {"CodeableConcept", "Coding", "Meta", "Period", "Quantity", "Reference"} | primitives.SCHEMAS.keys()
+
+Validator = Callable[[Any], Any]
+"""Returns what it accepts (the plain schema: without unknown elements), raises pydantic_core.ValidationError."""
 
 
-def compiled(resource_type: str, *, lenient: bool, contained: Nested, entry: Nested) -> Callable[[Any], object]:
-    """Return a function that raises pydantic_core.ValidationError when an object is not such a resource.
+class Nested(NamedTuple):
+    """Validators that stand on their own, called from inside others."""
 
-    `contained` validates each item of `contained`, `entry` any other resource inside (Bundle.entry.resource).
-    """
-    builder = _Builder(contained, entry, lenient=lenient)
-    reference = builder.reference(resource_type)
-    return SchemaValidator(cs.definitions_schema(reference, list(builder.definitions.values()))).validate_python
+    contained: Validator
+    """For each item of `contained`."""
+    entry: Validator
+    """For any other resource inside: Bundle.entry.resource, Parameters.parameter.resource."""
+    extension: Validator | None
+    """For Extension, which leads to every data type: one for all keeps the others small. None inside itself."""
+
+
+def compiled(type_path: str, *, complete: bool, nested: Nested) -> Validator:
+    """Return a validator for a resource type, or for Extension."""
+    builder = _Builder(nested, complete=complete)
+    root = builder.type(type_path)
+    return SchemaValidator(cs.definitions_schema(root, list(builder.definitions.values()))).validate_python
 
 
 class _Builder:
-    """Collects the definitions that one resource type needs."""
+    """Collects the definitions that one type needs."""
 
-    def __init__(self, contained: Nested, entry: Nested, *, lenient: bool) -> None:
+    def __init__(self, nested: Nested, *, complete: bool) -> None:
         self.definitions: dict[str, CoreSchema] = {}
-        self._lenient = lenient
-        self._contained = cs.no_info_plain_validator_function(contained)
-        self._entry = cs.no_info_plain_validator_function(entry)
+        self._complete = complete
+        self._contained = cs.no_info_plain_validator_function(nested.contained)
+        self._entry = cs.no_info_plain_validator_function(nested.entry)
+        self._extension = nested.extension and cs.no_info_plain_validator_function(nested.extension)
 
-    def reference(self, type_path: str) -> CoreSchema:
-        """Return a reference to a type, having made its definition; types refer to one another in circles."""
+    def type(self, type_path: str) -> CoreSchema:
+        """Return the schema of a type: written out, or a reference to its definition."""
+        if type_path in primitives.SCHEMAS:
+            return primitives.SCHEMAS[type_path]
+        if type_path == "Extension" and self._extension is not None:
+            return self._extension
+        if type_path in _WRITTEN_OUT and self._extension is not None and not self._complete:
+            return self._object(type_path)
         if type_path not in self.definitions:
-            self.definitions[type_path] = cs.any_schema()  # holds the place while the type is being made
-            if type_path in primitives.SCHEMAS:
-                self.definitions[type_path] = {**primitives.SCHEMAS[type_path], "ref": type_path}
-            else:
-                self.definitions[type_path] = self._object(type_path)
+            self.definitions[type_path] = cs.any_schema()  # holds the place: types refer to one another in circles
+            self.definitions[type_path] = {**self._object(type_path), "ref": type_path}
         return cs.definition_reference_schema(type_path)
 
     def _object(self, type_path: str) -> CoreSchema:
@@ -59,16 +76,14 @@ class _Builder:
         if is_resource(type_path):
             fields["resourceType"] = cs.typed_dict_field(cs.literal_schema([type_path]), required=True)
         for name, element in elements(type_path).items():
-            required = element.required and not element.choice and not (self._lenient and element.primitive)
+            required = element.required and not element.choice and not (self._complete and element.primitive)
             fields[name] = cs.typed_dict_field(self._value(name, element), required=required)
-            if element.primitive and name != "id":
+            if self._complete and element.primitive and name != "id":
                 fields[f"_{name}"] = cs.typed_dict_field(self._beside(element), required=False)
-        shape = cs.typed_dict_schema(fields, extra_behavior="forbid", total=False, strict=True)
+        unknown: Literal["forbid", "ignore"] = "forbid" if self._complete else "ignore"
+        shape = cs.typed_dict_schema(fields, extra_behavior=unknown, total=False, strict=True)
         laws = [*_choices(type_path), *(make(type_path) for make in LAWS.get(type_path, ()))]
-        if not laws:
-            shape["ref"] = type_path
-            return shape
-        return cs.no_info_after_validator_function(_all(laws), shape, ref=type_path)
+        return cs.no_info_after_validator_function(_all(laws), shape) if laws else shape
 
     def _value(self, name: str, element: Element) -> CoreSchema:
         if element.type_path == "Resource":
@@ -76,16 +91,16 @@ class _Builder:
         elif element.value_set:
             item = self._bound(element)
         else:
-            item = self.reference(element.type_path)
+            item = self.type(element.type_path)
         if not element.many:
             return item
-        if self._lenient and element.primitive:
+        if self._complete and element.primitive:
             item = cs.nullable_schema(item)
         return cs.list_schema(item, min_length=1, strict=True)
 
     def _beside(self, element: Element) -> CoreSchema:
         """`_name`: what stands beside a primitive; for many, nulls fill the places that have nothing."""
-        one = self.reference("Element")
+        one = self.type("Element")
         return cs.list_schema(cs.nullable_schema(one), min_length=1, strict=True) if element.many else one
 
     def _bound(self, element: Element) -> CoreSchema:
@@ -103,7 +118,7 @@ class _Builder:
                 return concept  # data-absent-reason
             raise PydanticCustomError("code", text)
 
-        return cs.no_info_after_validator_function(one_of_them, self.reference(element.type_path))
+        return cs.no_info_after_validator_function(one_of_them, self.type(element.type_path))
 
 
 @functools.cache

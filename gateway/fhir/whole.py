@@ -16,27 +16,33 @@ from gateway.formats import json
 from gateway.model import Resource
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-_LOCAL_REFERENCE = re.compile(rb'"reference":"#[^"]')
+_ESCAPED_CONTROL = re.compile(rb"\\(?:u00|[bf])")
 _HOLDS_OTHERS = {"Bundle", "Parameters"}  # each resource in them is checked for itself
 
 Place = tuple[str | int, ...]
 
 
-def faults(resource: Resource) -> list[Fault]:
-    """Return what is wrong with a resource whose shape is right."""
+def written(resource: Any) -> bytes:
+    """Return a resource as JSON; empty when it holds what JSON cannot."""
     try:
-        written = json.dumps(resource)
+        return json.dumps(resource)
     except TypeError:
+        return b""
+
+
+def faults(resource: Resource, written: bytes) -> list[Fault]:
+    """Return what is wrong with a resource whose shape is right, and which is `written` so."""
+    if not written:
         return [*_unwritable(resource)] or [Fault((), "type", "cannot be written as JSON")]
     found: list[Fault] = []
     if b"{}" in written:
         found += [Fault(place, "empty", "is an empty object") for place, value in _walk(resource) if value == {}]
-    if b"\\u00" in written or b"\\b" in written or b"\\f" in written:
+    if b"\\" in written and _ESCAPED_CONTROL.search(written):
         found += _unwritable(resource)
     if resource["resourceType"] not in _HOLDS_OTHERS:
-        if b'"contained":[' in written:
+        if "contained" in resource:
             found += _contained(resource, written)
-        if b'"reference":"#' in written and _LOCAL_REFERENCE.search(written):
+        if b"#" in written and b'"reference":"#' in written:
             found += _local_references(resource)
     return found
 
