@@ -74,8 +74,12 @@ def demo(
 def send(
     feed: Feed,
     files: Files,
-    mllp: Annotated[bool | None, typer.Option("--mllp/--http", help="Which door; default: MLLP for HL7 v2, else HTTP.")] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until each message is stored or rejected.")] = True,
+    mllp: Annotated[
+        bool | None, typer.Option("--mllp/--http", help="Which door; default: MLLP for HL7 v2, else HTTP.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until each message is stored or rejected.")
+    ] = True,
 ) -> None:
     """Send message files through the real door of a running gateway and print what became of each, a JSON object a message."""
     from gateway.app import sending  # noqa: PLC0415
@@ -107,7 +111,9 @@ def explain(
 
 @app.command()
 def feeds(
-    resume: Annotated[str, typer.Option(metavar="FEED", help="Let a feed that its rejection limit stopped go on.")] = "",
+    resume: Annotated[
+        str, typer.Option(metavar="FEED", help="Let a feed that its rejection limit stopped go on.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
     """Show every feed: received, stored, rejected, duplicate, waiting, lag, and whether it is stopped."""
@@ -120,7 +126,9 @@ def feeds(
 def rejected(
     feed: Feed,
     count: Annotated[int, typer.Option(help="At most so many, newest first.")] = 20,
-    raw: Annotated[str, typer.Option(metavar="RECEIPT", help="Write the raw message of one receipt to standard output.")] = "",
+    raw: Annotated[
+        str, typer.Option(metavar="RECEIPT", help="Write the raw message of one receipt to standard output.")
+    ] = "",
 ) -> None:
     """List rejected messages of a feed with their reasons, one JSON object a line."""
     from gateway.app import asking  # noqa: PLC0415

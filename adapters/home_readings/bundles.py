@@ -52,7 +52,7 @@ def entries(document: Mapping[str, Any], path: str = "", address: str = "", dept
     kind = document.get("resourceType")
     at = path or (kind if isinstance(kind, str) else "resourceType")
     if kind == "Bundle":
-        if document.get("type") not in BUNDLES:
+        if str(document.get("type")) not in BUNDLES:
             raise ReadingRefusedError(
                 RejectionCode.UNSUPPORTED_TYPE, f"{at}.type", f"a Bundle is one of {', '.join(sorted(BUNDLES))}"
             )
@@ -85,7 +85,7 @@ def _opened(items: Any, at: str, depth: int) -> Iterator[Entry]:
 
 def translate(document: Mapping[str, Any], outcome: Outcome) -> Translation:
     """Return what comes of a FHIR message. Raises ReadingRefusedError when its envelope cannot be opened."""
-    kind = document["resourceType"]
+    kind = str(document["resourceType"])
     outcome.message_type = f"home/{kind}" if kind in {"Bundle", "Parameters", "Observation"} else "home/fhir"
     found = list(entries(document))
     if not found:
@@ -98,7 +98,10 @@ def translate(document: Mapping[str, Any], outcome: Outcome) -> Translation:
         if entry.resource.get("resourceType") == "Observation":
             message.announce(entry.resource, entry.path)
     for entry in found:
-        _take(entry, message, instruments, outcome)
+        try:
+            _take(entry, message, instruments, outcome)
+        except ReadingRefusedError as refused:
+            outcome.refuse(refused, entry.path)
     translation = outcome.translation()
     if not translation.changes and not translation.reasons:
         translation.reasons.append(Reason(RejectionCode.STRUCTURE, str(kind), "no readings in it"))
@@ -106,22 +109,19 @@ def translate(document: Mapping[str, Any], outcome: Outcome) -> Translation:
 
 
 def _take(entry: Entry, message: observations.Message, instruments: Instruments, outcome: Outcome) -> None:
-    kind = entry.resource.get("resourceType")
-    try:
-        if kind == "Observation":
-            message.take(entry.resource, entry.path)
-        elif kind == "Device":
-            instruments.take(entry.resource)
-        elif kind in PASSED_OVER:
-            outcome.notice("entry-passed-over", entry.path, "not a reading; kept with the raw message")
-        elif kind is None:
-            raise ReadingRefusedError(RejectionCode.STRUCTURE, "", "an entry without a resource")
-        elif kind != "Patient":
-            raise ReadingRefusedError(
-                RejectionCode.UNSUPPORTED_TYPE, "", "this feed takes Observations, with their Patient and Device"
-            )
-    except ReadingRefusedError as refused:
-        outcome.refuse(refused, entry.path)
+    kind = entry.resource.get("resourceType")  # a text, or None where an entry has no resource: `entries` saw to it
+    if kind == "Observation":
+        message.take(entry.resource, entry.path)
+    elif kind == "Device":
+        instruments.take(entry.resource)
+    elif kind in PASSED_OVER:
+        outcome.notice("entry-passed-over", entry.path, "not a reading; kept with the raw message")
+    elif kind is None:
+        raise ReadingRefusedError(RejectionCode.STRUCTURE, "", "an entry without a resource")
+    elif kind != "Patient":
+        raise ReadingRefusedError(
+            RejectionCode.UNSUPPORTED_TYPE, "", "this feed takes Observations, with their Patient and Device"
+        )
 
 
 def first_person(document: Mapping[str, Any], feed: Feed) -> PersonKey | None:

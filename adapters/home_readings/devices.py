@@ -53,9 +53,8 @@ def resource(device: Mapping[str, Any], resource_id: str, instruments: Sequence[
     manufacturer, model = _text(device.get("manufacturer")), _text(device.get("model"))
     primary = device.get("primaryDeviceIdentifier")
     serial = _text(primary.get("serialNumber")) if isinstance(primary, Mapping) else ""
-    for name, value in (("manufacturer", manufacturer), ("serialNumber", serial), ("modelNumber", model)):
-        if value:
-            made[name] = value
+    named = (("manufacturer", manufacturer), ("serialNumber", serial), ("modelNumber", model))
+    made.update({name: value for name, value in named if value})
     if model:
         made["deviceName"] = [{"name": model, "type": "model-name"}]
         kind = _instrument(manufacturer, model, instruments)

@@ -20,8 +20,9 @@ def unwrap(document: Any) -> tuple[str, list[Any], Mapping[str, Any]]:
 
     Raises ReadingRefusedError (structure, unsupported-type) for what holds no readings.
     """
+    envelope: Mapping[str, Any] = {}
     if isinstance(document, list):
-        name, found, envelope = "readings", document, {}
+        name, found = "readings", document
     elif not isinstance(document, Mapping):
         raise ReadingRefusedError(RejectionCode.STRUCTURE, "", "neither an object nor a list")
     else:
@@ -104,7 +105,7 @@ class Persons:
         return persons.person_of(named, at, self._feed)
 
     def _linked(self, link: Any) -> PersonKey:
-        """Return the person behind `links.patient`: one introduced with the message, else the link itself names them."""
+        """Return the person behind `links.patient`: one introduced with the message, else whom the link names."""
         at = "links.patient"
         if not isinstance(link, str):
             raise ReadingRefusedError(RejectionCode.IDENTITY_INVALID, at, "a link is a text")
@@ -124,7 +125,7 @@ class Persons:
         return person
 
     def _everyones(self, link: str) -> PersonKey:
-        """Return the message's one person when all links are the same one: two would be two persons under one number."""
+        """Return the message's one person when all links are the same: two would be two persons under one number."""
         if self._everyone is None or self._link_of_everyone not in {None, link}:
             raise ReadingRefusedError(
                 RejectionCode.IDENTITY_INVALID,

@@ -21,6 +21,7 @@ from gateway.fhir.validate import validate
 from gateway.model import RejectionCode, Resource
 
 _NOT_KEPT = frozenset({"resourceType", "id", "meta", "text", "implicitRules", "subject", "contained"})
+_NOT_CHECKED = frozenset({"id", "meta", "text", "implicitRules"})
 _CORRECTING = frozenset({"amended", "corrected", "entered-in-error", "cancelled"})
 _TEST_CODES = frozenset({"test-data", "demo-data", "HTEST"})
 
@@ -43,7 +44,7 @@ class Message:
         self._resolver = resolver
         self._instruments = instruments
         self._known = measurements.of(outcome.context.tables)
-        self._clock = SenderClock(outcome.raw.received_at, None)
+        self._clock = SenderClock(outcome.raw.received_at, None, placed=True)
         self._announced: dict[str, Announced | ReadingRefusedError] = {}
 
     def announce(self, sent: Mapping[str, Any], path: str) -> None:
@@ -65,11 +66,10 @@ class Message:
         if instrument is not None:
             self._instruments.refer(instrument, moment.at)
         finished: Resource = self._resolver.rewritten(made, sent)
+        finished["subject"] = subject.reference if subject else self._resolver.rewritten(sent["subject"], sent)
         claimed = profiles.claims(finished, measurement)
         if claimed:
-            finished["meta"]["profile"] = claimed
-        if not finished["meta"]:
-            del finished["meta"]
+            finished["meta"] = {**finished.get("meta", {}), "profile": claimed}
         when = self._outcome.raw.received_at if finished.get("status") in _CORRECTING else moment.at
         self._outcome.add(finished, subject, when, path)
         if moment.assumed:
@@ -80,16 +80,17 @@ class Message:
     def _read(self, sent: Mapping[str, Any]) -> Announced:
         feed = self._outcome.context.feed
         _refuse_tests(sent)
+        moment, effective = self._effective(sent)
+        _check({**sent, **effective})
         person = self._resolver.person(sent, feed)
         subject = self._outcome.subject(person) if person is not None else None
-        moment, effective = self._effective(sent)
         measurement = self._measurement(sent.get("code"), "code")
         found = self._resolver.find(_reference(sent.get("device")), sent)
         instrument = found if found is not None and found.get("resourceType") == "Device" else None
         made: Resource = {
             "resourceType": "Observation",
             "id": self._id(sent, subject, instrument, measurement, moment),
-            "meta": self._meta(sent),
+            **_labels(sent),
             **{name: value for name, value in sent.items() if name.removeprefix("_") not in _NOT_KEPT},
         }
         made.update(effective)
@@ -97,21 +98,9 @@ class Message:
         contained = self._contained(sent, subject, instrument)
         if contained:
             made["contained"] = contained
-        made["subject"] = subject.reference if subject else dict(sent["subject"])
-        for issue in validate({**made, "subject": {"display": "checked without"}}):
-            raise ReadingRefusedError(
-                RejectionCode.INVALID_RESOURCE, issue.path.removeprefix("Observation."), issue.text
-            )
         if subject is not None:
-            patient = self._resolver.find(_reference(sent.get("subject")), sent)
-            self._resolver.ours[id(patient)] = subject.reference["reference"]
+            self._resolver.name(_reference(sent["subject"]), sent, subject.reference["reference"])
         return Announced(made, subject, instrument, moment, measurement)
-
-    @staticmethod
-    def _meta(sent: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is kept of meta: labels. Profiles are claimed anew, versions are the store's."""
-        meta = sent.get("meta")
-        return {name: meta[name] for name in ("security", "tag") if meta.get(name)} if isinstance(meta, Mapping) else {}
 
     def _effective(self, sent: Mapping[str, Any]) -> tuple[Moment, dict[str, Any]]:
         zone = self._outcome.context.feed.timezone
@@ -176,11 +165,10 @@ class Message:
         known = measurement is not None and measurement.kind != "quantity"
         if isinstance(quantity, Mapping):
             made["valueQuantity"], known = _quantity(quantity, measurement, "valueQuantity")
-        elif not (components or made.get("hasMember") or made.get("dataAbsentReason")):
-            if not any(name.startswith("value") for name in made):
-                raise ReadingRefusedError(
-                    RejectionCode.REQUIRED_MISSING, "value[x]", "neither a value nor a dataAbsentReason"
-                )
+        elif not (components or made.get("hasMember") or made.get("dataAbsentReason") or _has_value(made)):
+            raise ReadingRefusedError(
+                RejectionCode.REQUIRED_MISSING, "value[x]", "neither a value nor a dataAbsentReason"
+            )
         if measurement is not None and (known or "dataAbsentReason" in made):
             made["code"] = _coded(made["code"], measurement)
             if not made.get("category"):
@@ -211,6 +199,13 @@ class Message:
         ]
 
 
+def _labels(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of meta: labels. Profiles are claimed anew, versions are the store's."""
+    meta = sent.get("meta")
+    kept = {name: meta[name] for name in ("security", "tag") if meta.get(name)} if isinstance(meta, Mapping) else {}
+    return {"meta": kept} if kept else {}
+
+
 def _quantity(quantity: Mapping[str, Any], measurement: Measurement | None, at: str) -> tuple[dict[str, Any], bool]:
     """Return the Quantity in UCUM with its plausibility checked, and whether its unit is one of the measurement's."""
     value, system, code = quantity.get("value"), quantity.get("system"), quantity.get("code")
@@ -234,13 +229,19 @@ def _coded(code: Mapping[str, Any], measurement: Measurement) -> dict[str, Any]:
     codings = [*code["coding"]]
     sent = {measurements.normal_system(c.get("system")): c.get("code") for c in codings if isinstance(c, Mapping)}
     exact = {c.get("system") for c in codings if isinstance(c, Mapping)}
-    for each in measurement.codings:
-        if (
-            each["system"] not in exact
-            and sent.get(measurements.normal_system(each["system"]), each["code"]) == each["code"]
-        ):
-            codings.append(each)
+    codings += [
+        each
+        for each in measurement.codings
+        if each["system"] not in exact
+        and sent.get(measurements.normal_system(each["system"]), each["code"]) == each["code"]
+    ]
     return {**code, "coding": codings}
+
+
+def _check(sent: Mapping[str, Any]) -> None:
+    """Refuse what is not valid R4, so that all that follows may rely on its shape."""
+    for issue in validate({name: value for name, value in sent.items() if name not in _NOT_CHECKED}):
+        raise ReadingRefusedError(RejectionCode.INVALID_RESOURCE, issue.path.removeprefix("Observation."), issue.text)
 
 
 def _refuse_tests(sent: Mapping[str, Any]) -> None:
@@ -248,13 +249,19 @@ def _refuse_tests(sent: Mapping[str, Any]) -> None:
     meta = sent.get("meta")
     labels = [("meta.security", meta.get("security") if isinstance(meta, Mapping) else None)]
     interpretation = sent.get("interpretation")
-    for concept in interpretation if isinstance(interpretation, list) else []:
-        labels.append(("interpretation", concept.get("coding") if isinstance(concept, Mapping) else None))
+    labels += [
+        ("interpretation", concept.get("coding") if isinstance(concept, Mapping) else None)
+        for concept in (interpretation if isinstance(interpretation, list) else [])
+    ]
     for at, codings in labels:
         for coding in codings if isinstance(codings, list) else []:
             code = coding.get("code") if isinstance(coding, Mapping) else None
             if isinstance(code, str) and code in _TEST_CODES:
                 raise ReadingRefusedError(RejectionCode.TEST_MESSAGE, at, "marked as test or demonstration data")
+
+
+def _has_value(made: Resource) -> bool:
+    return any(name.startswith("value") for name in made)
 
 
 def _reference(node: Any) -> Any:

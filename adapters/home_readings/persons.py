@@ -81,9 +81,13 @@ def _rank(identifier: Mapping[str, Any], feed: Feed) -> int:
     system = system_of(identifier.get("system"), feed)
     if system == CPR:
         return 0
-    if system.startswith(X_ECPR) or system.startswith(D_ECPR):
+    if _is_replacement(system):
         return 1
     return 2 if system else 3
+
+
+def _is_replacement(system: str) -> bool:
+    return system in {X_ECPR, D_ECPR} or system.startswith(f"{D_ECPR}.")
 
 
 def identifier_key(identifier: Mapping[str, Any], at: str, feed: Feed) -> PersonKey:
@@ -99,7 +103,7 @@ def identifier_key(identifier: Mapping[str, Any], at: str, feed: Feed) -> Person
     value = value.strip()
     if system == CPR:
         return cpr_key(value, f"{at}.value")
-    shape = _X_ECPR if system == X_ECPR else _D_ECPR if system.startswith(D_ECPR) else None
+    shape = _X_ECPR if system == X_ECPR else _D_ECPR if _is_replacement(system) else None
     if shape is not None and not shape.fullmatch(value):
         raise ReadingRefusedError(
             RejectionCode.IDENTITY_INVALID, f"{at}.value", "not the shape of a replacement number of this system"
@@ -160,7 +164,7 @@ def link_key(link: str, at: str, feed: Feed) -> PersonKey:
 
 def patient(person: PersonKey, resource_id: str) -> dict[str, Any]:
     """Return the Patient that a reading only mentions: its identifier and nothing else."""
-    use = "official" if person.system == CPR else "temp" if person.system.startswith((X_ECPR, D_ECPR)) else "secondary"
+    use = "official" if person.system == CPR else "temp" if _is_replacement(person.system) else "secondary"
     return {
         "resourceType": "Patient",
         "id": resource_id,

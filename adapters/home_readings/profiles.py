@@ -24,6 +24,8 @@ _SLICED = frozenset(
     }
 )
 _R4 = "http://hl7.org/fhir/StructureDefinition/"
+_COMMON_UNITS = frozenset({"%", "cm", "[in_i]", "kg", "g", "[lb_av]", "Cel", "[degF]", "mm[Hg]", "/min", "kg/m2", "m2"})
+"""R4 value set ucum-vitals-common, required by the vital-signs profile for values and components alike."""
 _PANEL = {"8480-6", "8462-4"}
 
 
@@ -69,7 +71,8 @@ def _vital_sign(observation: Resource, measurement: Measurement) -> bool:
         return False
     if not observation.get("subject", {}).get("reference", "").startswith("Patient/"):
         return False
-    if "effectiveInstant" in observation:
+    # vs-1 asks for the precision of a dateTime; validators do not agree that a Period passes it.
+    if "effectiveDateTime" not in observation or not all(map(_common_unit, observation.get("component", []))):
         return False
     if measurement.kind == "pressure":
         return not _values(observation) and _panel(observation)
@@ -86,6 +89,14 @@ def _measured(part: Mapping[str, Any], units: set[str]) -> bool:
         and quantity.get("system") == measurements.UCUM
         and quantity.get("code") in units
     )
+
+
+def _common_unit(component: Mapping[str, Any]) -> bool:
+    """Say whether a component's value keeps the binding of R4 vital signs: any value coded, in a vital-signs unit."""
+    quantity = component.get("valueQuantity")
+    if isinstance(quantity, Mapping):
+        return quantity.get("system") == measurements.UCUM and quantity.get("code") in _COMMON_UNITS
+    return "valueCodeableConcept" not in component
 
 
 def _panel(observation: Resource) -> bool:

@@ -79,7 +79,7 @@ def _shifted(value: Decimal | int, shift: int) -> Decimal:
 
 
 def _hint(value: Decimal | int, of: Unit) -> str:
-    """A fraction sent with the unit % may be 97 % or a failing sensor: for the patient's sake it is not guessed."""
+    """Return what to do about it. A fraction sent with % may be 97 % or a failing sensor: it is not guessed."""
     if of.ucum == "%" and 0 < value <= 1:
         return "; a fraction is sent with the unit {fraction}, not with %"
     if of.ucum == "%" and of.shift:

@@ -76,12 +76,7 @@ class Readings:
     def take(self, reading: Any, path: str) -> None:
         """Translate one reading into the outcome: Observations, or a reason at `path`."""
         try:
-            if not isinstance(reading, Mapping):
-                raise ReadingRefusedError(RejectionCode.STRUCTURE, "", "a reading is an object")
-            if "resourceType" in reading:
-                raise ReadingRefusedError(
-                    RejectionCode.STRUCTURE, "", "FHIR resources are sent in a Bundle, not in a list"
-                )
+            _check_shape(reading)
             plan = self._plan(reading)
             subject = self._outcome.subject(self._persons.of(reading))
             clock = self._clock if reading.get("sent_at") is None else self._clock_of(reading["sent_at"])
@@ -215,6 +210,13 @@ class Readings:
                 at = f"{path}.severity".strip(".")
                 self._outcome.notice("severity-unknown", at, "kept in the sender's word alone")
         return known
+
+
+def _check_shape(reading: Any) -> None:
+    if not isinstance(reading, Mapping):
+        raise ReadingRefusedError(RejectionCode.STRUCTURE, "", "a reading is an object")
+    if "resourceType" in reading:
+        raise ReadingRefusedError(RejectionCode.STRUCTURE, "", "FHIR resources are sent in a Bundle, not in a list")
 
 
 def _prepare(known: Measurements, system: str, word: str, *, own: str) -> Plan:

@@ -32,6 +32,7 @@ class Resolver:
                 self._by_address[name] = None if known is not None and known != resource else resource
             self._has_patients = self._has_patients or resource.get("resourceType") == "Patient"
         self._by_address.pop("", None)
+        self._elsewhere: dict[str, str] = {}
         self.ours: dict[int, str] = {}
         """id() of a resource of the message → our reference to it; filled as they are taken or announced."""
 
@@ -46,6 +47,14 @@ class Resolver:
                     return resource
             return None
         return self._by_address.get(reference)
+
+    def name(self, reference: Any, owner: Mapping[str, Any], ours: str) -> None:
+        """Remember our reference to what `reference` names, whether it stands in this message or elsewhere."""
+        found = self.find(reference, owner)
+        if found is not None:
+            self.ours[id(found)] = ours
+        elif isinstance(reference, str) and not reference.startswith("#"):
+            self._elsewhere[reference] = ours
 
     def person(self, observation: Mapping[str, Any], feed: Feed) -> PersonKey | None:
         """Return the person an Observation is about; None when it is about an instrument.
@@ -98,7 +107,7 @@ class Resolver:
     def _reference(self, node: Mapping[str, Any], reference: str, owner: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in node.items() if name in {"type", "identifier", "display"}}
         found = self.find(reference, owner)
-        ours = self.ours.get(id(found)) if found is not None else None
+        ours = self.ours.get(id(found)) if found is not None else self._elsewhere.get(reference)
         if ours is not None:
             return {"reference": ours, **{name: kept[name] for name in ("type", "display") if name in kept}}
         if reference.startswith("#") and found is not None:
@@ -132,7 +141,7 @@ def local_system(kind: str, feed: Feed) -> str:
 
 
 def _elsewhere(reference: Any, feed: Feed) -> PersonKey:
-    """Return the key of a Patient that the message does not hold: by its address, or its number on the sender's server."""
+    """Return the key of a Patient that is not in the message: by its address, or its number at the sender."""
     at = "subject.reference"
     if isinstance(reference, str):
         if _ABSOLUTE.fullmatch(reference):

@@ -1,4 +1,4 @@
-"""How the modules of this folder say that one reading cannot be taken. Never leaves translate(): it becomes a Reason."""
+"""How this folder says that one reading cannot be taken. Never leaves translate(): it becomes a Reason."""
 
 from __future__ import annotations
 

@@ -86,10 +86,12 @@ def parse_fhir(value: Any, at: str, zone_name: str) -> Moment:
 class SenderClock:
     """What is known of one sender's clock: our reception, and its own time at sending where it was given."""
 
-    def __init__(self, received_at: dt.datetime, sent: Moment | None) -> None:
+    def __init__(self, received_at: dt.datetime, sent: Moment | None, *, placed: bool = False) -> None:
+        """`placed`: a gateway has put the readings on a right timeline already, as HL7 PHD asks of it."""
         self._received_at = received_at
         self._latest = received_at + AHEAD_MAX
         self._sent = sent
+        self._earliest = EARLIEST if not placed else None
         self._off = received_at - sent.at if sent else dt.timedelta(0)
         # A whole minute, so that the seconds a re-sending takes give the same corrected time, not a new version.
         self._shift = dt.timedelta(minutes=round(self._off / dt.timedelta(minutes=1)))
@@ -108,7 +110,7 @@ class SenderClock:
                 raise ReadingRefusedError(RejectionCode.CLOCK, at, "after the time at which the sender says it sent it")
             if abs(self._off) > KEEP_WITHIN:
                 moment = self._corrected(moment, at)
-        if moment.at < EARLIEST:
+        if self._earliest is not None and moment.at < self._earliest:
             raise ReadingRefusedError(RejectionCode.CLOCK, at, "before 2005: a clock that was never set")
         return moment
 

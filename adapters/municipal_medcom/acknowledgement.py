@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from adapters.municipal_medcom import parts
 from adapters.municipal_medcom.house import House
-from adapters.municipal_medcom.message import Fault, Message, Node, Part, earlier_letters
+from adapters.municipal_medcom.message import IDENTITY, Fault, Message, Node, Part, earlier_letters
 from adapters.municipal_medcom.naming import GLN
 from adapters.municipal_medcom.parts import IG, SOR, TERMINOLOGY
 from gateway.fhir.ids import Ids
@@ -40,7 +40,7 @@ def translate(house: House) -> None:
     outcome = message.find(details, "OperationOutcome") if details is not None else None
     house.contain = {} if outcome is None else {id(outcome): "outcome"}
     house.refer(message.header)
-    house.refer(message.own_provenance())
+    house.refer(message.own_provenance)
     house.work()
 
 
@@ -64,8 +64,8 @@ class Parties:
         return cls(
             _organisation(sender, ids.uuid("ack-sender", key)),
             _organisation(receiver, ids.uuid("ack-receiver", key)),
-            _address(header.need("source", "endpoint")),
-            _address(destination.need("endpoint")),
+            _plain(header.need("source", "endpoint")),
+            _plain(destination.need("endpoint")),
         )
 
 
@@ -112,9 +112,10 @@ def _header(identity: str, message: Message, parties: Parties, outcome: Resource
     }
 
 
-def _address(node: Node) -> str:
-    if not re.fullmatch(r"\S{1,500}", node.text()):
-        raise Fault(RejectionCode.VALUE_INVALID, node.at, "an address must stand here")
+def _plain(node: Node) -> str:
+    """Return an address or a number: one word of printable ASCII."""
+    if not re.fullmatch(r"[!-~]{1,500}", node.text()):
+        raise Fault(RejectionCode.VALUE_INVALID, node.at, "one word without spaces must stand here")
     return node.text()
 
 
@@ -123,7 +124,7 @@ def _organisation(part: Part, identity: str) -> Resource:
     found: dict[str, str] = {}
     for node in part.node.each("identifier"):
         system = node.need("system").text().replace("https://www.gs1.org", "http://www.gs1.org")
-        found.setdefault(system, node.need("value").text())
+        found.setdefault(system, _plain(node.need("value")))
     for system, what in ((GLN, "GLN"), (SOR, "SOR")):
         if system not in found:
             raise Fault(RejectionCode.REQUIRED_MISSING, f"{part.at}.identifier", f"a {what} number must be present")
@@ -141,7 +142,7 @@ def _received_provenance(message: Message, sender_id: str) -> Resource | None:
     None when the message has none that could be: it is rejected, and its acknowledgement must still keep the profile.
     """
     try:
-        own = message.own_provenance()
+        own = message.own_provenance
         coding = own.node.need("activity", "coding")
         code, occurred, recorded = (
             coding.need("code").text(),
@@ -150,13 +151,16 @@ def _received_provenance(message: Message, sender_id: str) -> Resource | None:
         )
         occurred.moment()
         recorded.moment()
-        previous = [pair for pair in earlier_letters(own) if pair[0] in {"revision", "removal"}]
+        previous = [
+            pair for pair in earlier_letters(own) if pair[0] in {"revision", "removal"} and IDENTITY.fullmatch(pair[1])
+        ]
     except Fault:
         return None
     if coding.need("system").value != ACTIVITIES or not re.fullmatch(r"[a-z-]{1,64}", code):
         return None
     times = {"occurred": occurred.text(), "recorded": recorded.text()}
     activity = {"system": ACTIVITIES, "code": code}
+    latest = previous[0] if previous else None
     latest = previous[0] if previous else None
     return parts.provenance(own.local_id or message.letter, message.letter, activity, times, (sender_id, latest))
 

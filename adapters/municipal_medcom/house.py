@@ -58,10 +58,11 @@ class House:
         self.person: PersonKey | None = None
         self._references: dict[int, str] = {}
         self._waiting: list[Part] = []
+        self._counted: dict[str, dict[int, int]] = {}
         self.sender_id = naming.organisation_id(
             message.find(message.header.node.need("sender"), "Organization"), context
         )
-        own = message.own_provenance().node
+        own = message.own_provenance.node
         self.happened_at = self.not_in_future(own.need("occurredDateTime"))
 
     def not_in_future(self, node: Node) -> dt.datetime:
@@ -114,7 +115,7 @@ class House:
             return ids.resource(part.kind, "medcom", self.sender_id, self.message.letter)
         if part.kind in _SHARED:
             return self._staff_id(part)
-        return ids.resource(part.kind, "medcom", self.sender_id, self.message.lineage(), *self._place(part))
+        return ids.resource(part.kind, "medcom", self.sender_id, self.message.lineage, *self._place(part))
 
     def _staff_id(self, part: Part) -> str:
         """Staff without a register number are one and the same when the sender describes them in the same words."""
@@ -132,13 +133,14 @@ class House:
         """
         for node in part.node.each("identifier"):
             return [node.need("value").text()]
-        mine = naming.code_key(part)
-        before = 0
-        for other in self.message.of(part.kind):
-            if other is part:
-                break
-            before += naming.code_key(other) == mine
-        return [mine, str(before)]
+        if part.kind not in self._counted:
+            before: dict[str, int] = {}
+            self._counted[part.kind] = places = {}
+            for other in self.message.of(part.kind):
+                key = naming.code_key(other)
+                places[id(other)] = before.get(key, 0)
+                before[key] = places[id(other)] + 1
+        return [naming.code_key(part), str(self._counted[part.kind][id(part)])]
 
     # ── resources ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,6 +186,13 @@ class House:
             part.kind != "Organization" or naming.is_dk_core(naming.identifiers(part, self.context))
         ):
             meta["profile"] = [_DK_CORE + profile]
+            self.note(
+                self._references[id(part)],
+                "meta.profile",
+                "profile-that-holds",
+                part.at,
+                official=f"DK Core 3.7.0 {profile}",
+            )
         stated = part.node.get("meta")
         security = stated.get("security") if stated is not None else None
         if security is not None:

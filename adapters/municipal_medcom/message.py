@@ -7,6 +7,7 @@ resource in the Bundle); reference resolution of FHIR R4, bundle.html#references
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ _PERSON = (
 )
 """Systems that name a person, best first, with what DK Core 3.7.0 allows (no modulus 11: it is not a validity test)."""
 
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+IDENTITY = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9]{0,63}")
 _KIND = re.compile(r"[A-Z][A-Za-z]{1,63}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -154,16 +155,18 @@ class Message:
             raise Fault(RejectionCode.REFERENCE_BROKEN, target.at, f"must point at {' or '.join(kinds)}")
         return found[0]
 
+    @functools.cached_property
     def own_provenance(self) -> Part:
-        """Return the Provenance of this letter; the others are history that the message carries along."""
+        """The Provenance of this letter; the others are history that the message carries along."""
         own = [part for part in self.of("Provenance") if self._targets_header(part)]
         if len(own) != 1:
             text = "exactly one Provenance must have this MessageHeader as its target"
             raise Fault(RejectionCode.STRUCTURE, "Bundle.entry", text)
         return own[0]
 
+    @functools.cached_property
     def lineage(self) -> str:
-        """Return the id of the first letter of the series that this one revises, followed through the Provenances."""
+        """The id of the first letter of the series that this one revises, followed through the Provenances."""
         earlier: dict[str, str] = {}
         for part in self.of("Provenance"):
             previous = part.node.each("entity")
@@ -231,7 +234,7 @@ def step(name: str) -> str:
 
 def _identity(node: Node) -> str:
     found = node.need("id")
-    if not _ID.fullmatch(found.text()):
+    if not IDENTITY.fullmatch(found.text()):
         raise Fault(RejectionCode.VALUE_INVALID, found.at, "an id has 1 to 64 letters, digits, '-' and '.'")
     return found.text()
 

@@ -82,7 +82,7 @@ def code_key(part: Part) -> str:
 def is_dk_core(identifiers: Sequence[Mapping[str, Any]]) -> bool:
     """Say whether an Organization's identifiers keep dk-core-organization.
 
-    DK Core 3.7.0: a SOR, KOMBIT or CVR number; SOR at least 11 digits, GLN 13 with a check digit, CVR 8 with modulus 11.
+    DK Core 3.7.0: a SOR, KOMBIT or CVR number; SOR 11 digits or more, GLN 13 with a check digit, CVR 8 modulus 11.
     """
     named = [(item.get("system"), item.get("value")) for item in identifiers]
     if any(not isinstance(value, str) for _, value in named):

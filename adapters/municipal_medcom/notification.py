@@ -41,7 +41,7 @@ def translate(house: House) -> None:
     house.finish["Encounter"] = lambda _, resource: _keep_leave(resource)
     house.finish["Patient"] = lambda _, resource: _without_death(resource)
     house.refer(message.header)
-    house.refer(message.own_provenance())
+    house.refer(message.own_provenance)
     house.refer(focus)
     house.refer(patient)
     house.work()
@@ -57,7 +57,7 @@ def _check(house: House, encounter: Part, patient: Part) -> None:
     if house.message.find(node.need("subject"), "Patient") is not patient:
         raise Fault(RejectionCode.REFERENCE_BROKEN, f"{node.at}.subject", "must be the Patient of this message")
     house.message.find(node.need("serviceProvider"), "Organization")
-    activity = house.message.own_provenance().node.need("activity", "coding", "code")
+    activity = house.message.own_provenance.node.need("activity", "coding", "code")
     rows = house.context.tables.compiled("medcom/hospital-notification", "rows", tuple)
     _closed(activity, {row["activity"] for row in rows})
     deceased = patient.node.get("deceasedBoolean")
@@ -128,7 +128,7 @@ def _tell_death(house: House, patient: Part) -> None:
 
 def _clear_leave(house: House) -> None:
     """AN_STOR: the leave was never so, and its period goes; every other letter leaves it as it was last told."""
-    activity = house.message.own_provenance().node.need("activity", "coding", "code").text()
+    activity = house.message.own_provenance.node.need("activity", "coding", "code").text()
     for change in house.changes:
         if change.resource["resourceType"] == "Encounter" and activity == "cancel-start-leave-inpatient":
             change.resource.pop("extension", None)

@@ -43,13 +43,13 @@ def translate(house: House) -> None:
         if message.find(part.node.need("subject"), "Patient") is not patient:
             raise Fault(RejectionCode.REFERENCE_BROKEN, f"{part.at}.subject", "must be the Patient of this message")
     security = _security(report)
-    activity = message.own_provenance().node.need("activity", "coding", "code")
+    activity = message.own_provenance.node.need("activity", "coding", "code")
     if activity.text() not in _ACTIVITIES:
         raise Fault(RejectionCode.CODE_UNKNOWN, activity.at, "not one of the codes that MedCom allows here")
     house.finish["Observation"] = lambda part, resource: _observation(house, part, resource, security)
     house.finish["Media"] = lambda part, resource: _media(house, part, resource, security)
     house.refer(message.header)
-    house.refer(message.own_provenance())
+    house.refer(message.own_provenance)
     house.refer(patient)
     house.refer(report)
     house.work()
@@ -103,7 +103,7 @@ def _observation(house: House, part: Part, resource: Resource, security: list[An
         resource["category"] = [{"coding": [{"system": CATEGORY, "code": row["category"]}]}]
         house.note(reference, "category", "category-of-code", part.at, official=official)
     if _speaks_house_unit(resource, row):
-        _international(house, reference, resource, row)
+        _international(house, part, resource, row)
 
 
 def _codes(house: House, part: Part, resource: Resource) -> Row | None:
@@ -132,22 +132,22 @@ def _codes(house: House, part: Part, resource: Resource) -> Row | None:
     return None
 
 
-def _international(house: House, reference: str, resource: Resource, row: Row) -> None:
+def _international(house: House, part: Part, resource: Resource, row: Row) -> None:
     codings = resource["code"]["coding"]
     for system, code, display in ((LOINC, row["loinc"], ""), (MDC, row["mdc"], row["mdc_name"])):
         if code and all(coding.get("system") != system for coding in codings if isinstance(coding, dict)):
             codings.append({"system": system, "code": code, **({"display": display} if display else {})})
             house.note(
-                reference,
+                house.refer(part),
                 f"code.coding[{len(codings) - 1}]",
                 "code-beside-the-senders",
-                house.message.header.at,
+                f"{part.at}.code",
                 official=f"mappings/medcom/observations.csv {row['code']}",
             )
 
 
 def _speaks_house_unit(resource: Resource, row: Row) -> bool:
-    """Say whether the value is in the unit that the LOINC and IEEE codes go with; other units keep their own code only."""
+    """Say whether the value is in the unit that the LOINC and IEEE codes go with; otherwise they are not added."""
     quantity = resource.get("valueQuantity")
     if not isinstance(quantity, dict) or not row["house_ucum"]:
         return True

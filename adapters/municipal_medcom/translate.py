@@ -5,7 +5,6 @@ A message is taken whole or not at all, because its acknowledgement can only say
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,8 +12,9 @@ import orjson
 
 from adapters.municipal_medcom import acknowledgement, notification, observation
 from adapters.municipal_medcom.house import House
-from adapters.municipal_medcom.message import Fault, Message, choose_person
+from adapters.municipal_medcom.message import IDENTITY, Fault, Message, choose_person
 from gateway.errors import Incorrect, Unprocessable
+from gateway.fhir.validate import validate
 from gateway.formats import fhirxml, json, xml
 from gateway.model import Feed, Piece, RawMessage, Reason, RejectionCode, Resource, Trace, Translation
 from gateway.terminology.context import Context
@@ -25,7 +25,14 @@ _EVENTS: Mapping[str, Callable[[House], None]] = {
     acknowledgement.EVENT: acknowledgement.translate,
 }
 _MEDCOM_EVENTS = frozenset({*_EVENTS, "care-communication-message", "empty-message"})
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_RULES = {
+    "required": RejectionCode.REQUIRED_MISSING,
+    "code": RejectionCode.CODE_UNKNOWN,
+    "format": RejectionCode.VALUE_INVALID,
+    "type": RejectionCode.VALUE_INVALID,
+}
+"""Rules of `fhir.validate` that have a rejection code of their own."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -50,7 +57,7 @@ def _look(body: bytes) -> Piece | None:
         persons, headers = _look_xml(body) if _is_xml(body) else _look_json(body)
     except (ValueError, AttributeError, Incorrect):
         return None
-    control_id = headers[0] if headers and isinstance(headers[0], str) and _ID.fullmatch(headers[0]) else None
+    control_id = headers[0] if headers and isinstance(headers[0], str) and IDENTITY.fullmatch(headers[0]) else None
     return Piece(body, choose_person(persons), control_id)
 
 
@@ -62,19 +69,18 @@ def _look_json(body: bytes) -> tuple[list[tuple[Any, Any]], list[Any]]:
     """Read with the fastest reader: nothing of it is kept, and translation reads again with the exact one."""
     bundle = orjson.loads(body.removeprefix(_BOM))
     entries = bundle.get("entry") if isinstance(bundle, dict) else None
-    resources = (
-        [entry.get("resource") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    )
+    listed = entries if isinstance(entries, list) else []
     persons: list[tuple[Any, Any]] = []
     headers: list[Any] = []
-    for resource in resources:
-        kind = resource.get("resourceType") if isinstance(resource, dict) else None
+    for entry in listed:
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if not isinstance(resource, dict):
+            continue
+        kind, identifiers = resource.get("resourceType"), resource.get("identifier")
         if kind == "MessageHeader":
             headers.append(resource.get("id"))
-        elif kind == "Patient" and isinstance(resource.get("identifier"), list):
-            persons += [
-                (one.get("system"), one.get("value")) for one in resource["identifier"] if isinstance(one, dict)
-            ]
+        elif kind == "Patient" and isinstance(identifiers, list):
+            persons += [(one.get("system"), one.get("value")) for one in identifiers if isinstance(one, dict)]
     return persons, headers
 
 
@@ -106,10 +112,9 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
         made.reasons.append(fault.reason)
         return made
     made.letter, made.envelope = message.letter, message.envelope
-    event = _event(message)
-    made.message_type = event
-    _fill(made, message, _EVENTS.get(event), context, raw, trace)
-    if event != acknowledgement.EVENT:
+    made.message_type = _event(message)
+    _fill(made, message, context, raw, trace)
+    if made.message_type != acknowledgement.EVENT:
         _answer(made, message, context, raw)
     return made
 
@@ -123,15 +128,9 @@ def _event(message: Message) -> str:
     return code if code in _MEDCOM_EVENTS else "unknown"
 
 
-def _fill(
-    made: Translation,
-    message: Message,
-    kind: Callable[[House], None] | None,
-    context: Context,
-    raw: RawMessage,
-    trace: Trace | None,
-) -> None:
+def _fill(made: Translation, message: Message, context: Context, raw: RawMessage, trace: Trace | None) -> None:
     """Put the changes of a message into its translation, or the reasons why there are none."""
+    kind = _EVENTS.get(made.message_type)
     if kind is None:
         text = "this feed takes HospitalNotification, HomeCareObservation and acknowledgements"
         made.reasons.append(Reason(RejectionCode.UNSUPPORTED_TYPE, f"{message.header.at}.eventCoding", text))
@@ -143,11 +142,22 @@ def _fill(
         made.reasons.append(fault.reason)
         return
     made.notices = house.notices
-    made.changes = house.changes
+    made.reasons = [reason for change in house.changes for reason in _invalid(change.resource, house.origins)]
+    made.changes = [] if made.reasons else house.changes
+
+
+def _invalid(resource: Resource, origins: Mapping[str, str]) -> list[Reason]:
+    """Return why a resource is not valid R4, in terms of the sender's message: what was copied keeps its place."""
+    kind = resource["resourceType"]
+    origin = origins[f"{kind}/{resource['id']}"]
+    return [
+        Reason(_RULES.get(one.rule, RejectionCode.INVALID_RESOURCE), origin + one.path.removeprefix(kind), one.text)
+        for one in validate(resource)
+    ]
 
 
 def _answer(made: Translation, message: Message, context: Context, raw: RawMessage) -> None:
-    """Make the acknowledgements, in the sender's own serialisation; none when the message does not say whom to answer."""
+    """Make the acknowledgements as the sender writes, JSON or XML; none when the message names nobody to answer."""
     reused = Reason(RejectionCode.ENVELOPE_REUSED, "Bundle.id", "this Bundle.id has been used around another letter")
     try:
         parties = acknowledgement.Parties.of(message, context.ids)

@@ -60,7 +60,9 @@ def _show_explanation(found: Explanation) -> None:
         table.add_row(line.element, line.rule, line.official, line.source, raw)
     console.print(table)
     for row in found.messages:
-        console.print(f"made by {row.message_type} {row.receipt}, received {row.received_at:%Y-%m-%d %H:%M:%S} UTC, mapping {row.mapping}")
+        console.print(
+            f"made by {row.message_type} {row.receipt}, received {row.received_at:%Y-%m-%d %H:%M:%S} UTC, mapping {row.mapping}"
+        )
     if found.mapping_changed:
         console.print("the mapping has changed since: `sundbro replay FEED --dry-run` shows what would differ")
     if found.lost:
@@ -86,13 +88,22 @@ async def feeds(settings: Settings, *, resume: str, as_json: bool) -> int:
     table.add_column("state")
     for one in sums:
         feed = titles[one.feed]
-        table.add_row(one.feed, feed.format, " ".join(feed.doors), *_numbers(one), f"stopped: {one.stopped}" if one.stopped else "running")
+        table.add_row(
+            one.feed,
+            feed.format,
+            " ".join(feed.doors),
+            *_numbers(one),
+            f"stopped: {one.stopped}" if one.stopped else "running",
+        )
     Console().print(table)
     return 0
 
 
 def _numbers(one: Sum) -> tuple[str, ...]:
-    return (*(str(n) for n in (one.received, one.stored, one.rejected, one.duplicate, one.waiting)), f"{one.lag_seconds:.1f}")
+    return (
+        *(str(n) for n in (one.received, one.stored, one.rejected, one.duplicate, one.waiting)),
+        f"{one.lag_seconds:.1f}",
+    )
 
 
 async def rejected(settings: Settings, feed: str, *, count: int, raw: str) -> int:

@@ -48,7 +48,9 @@ async def doctor(environment: Mapping[str, str]) -> int:
     console.print(table if table.row_count else "settings: all defaults")
     findings = [await _look(check, settings) for check in CHECKS]
     for one in findings:
-        console.print(f"[{'green' if one.well else 'red'}]{'ok ' if one.well else 'NOT'}[/] {one.what}: {one.found}{' → ' + one.mend if one.mend and not one.well else ''}")
+        console.print(
+            f"[{'green' if one.well else 'red'}]{'ok ' if one.well else 'NOT'}[/] {one.what}: {one.found}{' → ' + one.mend if one.mend and not one.well else ''}"
+        )
     return 0 if all(one.well for one in findings) else 1
 
 
@@ -90,7 +92,9 @@ async def _ports(settings: Settings) -> Finding:
     try:
         async with httpx.AsyncClient(base_url=f"http://{settings.http}", timeout=3) as client:
             answer = await client.get("/readyz")
-        return Finding("gateway", well=answer.status_code == httpx.codes.OK, found=f"runs at {settings.http}: {answer.json()}")
+        return Finding(
+            "gateway", well=answer.status_code == httpx.codes.OK, found=f"runs at {settings.http}: {answer.json()}"
+        )
     except (httpx.HTTPError, ValueError):
         pass
     taken = [address for address in (settings.http, settings.mllp, settings.mllp_tls) if address and not _free(address)]

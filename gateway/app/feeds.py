@@ -27,7 +27,9 @@ def id_secret(settings: Settings) -> bytes:
         except ValueError:
             raise Misconfigured("SUNDBRO_ID_SECRET is not hexadecimal") from None
     if settings.environment == "production":
-        raise Misconfigured("SUNDBRO_ID_SECRET must be given in production: a secret in the data folder goes with the machine")
+        raise Misconfigured(
+            "SUNDBRO_ID_SECRET must be given in production: a secret in the data folder goes with the machine"
+        )
     return kept_secret(settings.data / "keys" / "ids.secret")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 from gateway.errors import Unavailable
 from gateway.formats import er7, mllp
@@ -21,7 +22,7 @@ class MllpClient:
         self._waiting: asyncio.Queue[asyncio.Future[bytes]] = asyncio.Queue()
         self._listening: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> MllpClient:
+    async def __aenter__(self) -> Self:
         """Connect. Raises Unavailable when nobody listens."""
         try:
             self._reader, self._writer = await asyncio.open_connection(*self._address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -19,7 +20,8 @@ from dataclasses import dataclass
 
 import uvloop
 
-from gateway.app import doors, parts as root, web, workers
+from gateway.app import doors, web, workers
+from gateway.app import parts as root
 from gateway.errors import Misconfigured, Unavailable
 from gateway.observe import events, metrics
 from gateway.operate.reconcile import reconcile
@@ -90,7 +92,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
             for number in range(workers.translators_of(settings)):
                 name = f"translate-{number + 1}"
                 await stack.enter_async_context(
-                    _role(name, lambda stop, name=name: workers.supervise(settings, url, name, stop, tell), tell)
+                    _role(name, functools.partial(workers.supervise, settings, url, name, tell), tell)
                 )
             if not workers.translators_of(settings):
                 here = workers.translator(parts, owner)

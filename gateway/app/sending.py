@@ -50,7 +50,11 @@ async def _by_mllp(settings: Settings, station: Station, files: list[Path], *, w
         for path in files:
             for found in messages(path, station):
                 if found.piece is None:
-                    yield {"file": found.name, "refused": found.reason.as_json() if found.reason else {}, "failed": True}
+                    yield {
+                        "file": found.name,
+                        "refused": found.reason.as_json() if found.reason else {},
+                        "failed": True,
+                    }
                     continue
                 ack = await client.send(found.piece.body)
                 code = code_of(ack)
@@ -76,9 +80,8 @@ async def _by_http(settings: Settings, station: Station, files: list[Path], *, w
                 continue
             receipts = said if isinstance(said, list) else [said]
             for receipt in receipts:
-                if wait and "status" in receipt:
-                    receipt |= await _outcome(client, receipt["status"])
-                yield {"file": str(path), **receipt, "failed": "receipt" not in receipt}
+                outcome = await _outcome(client, receipt["status"]) if wait and "status" in receipt else {}
+                yield {"file": str(path), **receipt, **outcome, "failed": "receipt" not in receipt}
 
 
 async def _outcome(client: httpx.AsyncClient, status: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from gateway.app.files import Found, messages
 from gateway.app.feeds import station_of, stations_of
+from gateway.app.files import Found, messages
 from gateway.clock import Clock, SystemClock
 from gateway.formats.json import dumps
 from gateway.model import Lane, RawMessage, reasons_json
@@ -30,7 +30,10 @@ def translate_files(paths: list[Path], station: Station, clock: Clock) -> Iterat
         try:
             found = list(messages(path, station))
         except OSError as error:
-            yield {"file": str(path), "rejected": [{"code": "malformed", "at": "", "text": error.strerror or "cannot be read"}]}
+            yield {
+                "file": str(path),
+                "rejected": [{"code": "malformed", "at": "", "text": error.strerror or "cannot be read"}],
+            }
             continue
         for one in found:
             yield _translated(one, station, clock.now())

@@ -15,10 +15,12 @@ from starlette.routing import Router
 from gateway.app import doors
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
+from gateway.identity.local import LocalIssuer
 from gateway.observe import metrics
 from gateway.operate.health import Health
 from gateway.receive.intake import Intake
 from gateway.receive.receipts import Receipts
+from gateway.serve.api import ROOT, FhirApi
 
 BACKLOG = 1024
 GRACE_SECONDS = 20
@@ -49,9 +51,21 @@ def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: R
     rest = Router(routes=routes, redirect_slashes=False)
     if "serve" not in roles:
         return rest, health
-    from gateway.app.api import fhir_api  # noqa: PLC0415  only where the API is served
+    settings = parts.settings
+    fhir = FhirApi(
+        parts.store,
+        identity=LocalIssuer.open(settings, parts.clock).verifier(),
+        address=settings.public_url or f"http://{settings.http}",
+        secret=parts.ids.derive("pages"),
+        tell=parts.tell,
+        clock=parts.clock,
+    )
 
-    return fhir_api(parts, rest), health
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        below = scope["type"] == "http" and (scope["path"] == ROOT or scope["path"].startswith(ROOT + "/"))
+        await (fhir if below else rest)(scope, receive, send)
+
+    return both, health
 
 
 @contextlib.asynccontextmanager

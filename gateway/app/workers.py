@@ -47,14 +47,20 @@ def translator(parts: root.Parts, owner: str) -> Translator:
     )
 
 
-async def supervise(settings: Settings, database_url: str, name: str, stop: asyncio.Event, tell: events.Tell) -> None:
+async def supervise(settings: Settings, database_url: str, name: str, tell: events.Tell, stop: asyncio.Event) -> None:
     """Keep one translator process running until `stop`; then end it and wait for its last commit."""
     pause = 0.0
     environment = {**os.environ, "SUNDBRO_DATABASE_URL": database_url, "SUNDBRO_DATA": str(settings.data)}
     while not stop.is_set():
         started = asyncio.get_running_loop().time()
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.app.workers", name, stdin=asyncio.subprocess.PIPE, env=environment
+            sys.executable,
+            "-m",
+            "gateway.app.workers",
+            name,
+            stdin=asyncio.subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
         )
         ended = asyncio.create_task(child.wait())
         stopping = asyncio.create_task(stop.wait())

@@ -24,7 +24,7 @@ class BatchRow(NamedTuple):
     topic_id: int
     partition: int
     records: int
-    bytes: int
+    size: int
     last_timestamp_ms: int
     body: bytes
 

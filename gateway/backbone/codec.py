@@ -1,11 +1,10 @@
 """Record batches as bytes, for the embedded log: many records, one compressed blob, each one found without the rest.
 
-Not Kafka's wire format; only `postgres` writes and reads it. Layout, little-endian, after one byte of version, all of it
-one zstd frame::
+Not Kafka's wire format; only `postgres` writes and reads it. One byte of version, then a zstd frame, little-endian::
 
-    u32 n · n × u32 end of record i, counted from the end of this table · n records
-    record: i64 timestamp_ms · u32 key length · u32 value length · u16 headers
-            · headers × (u16 name length · u32 value length) · key · value · headers × (name · value)
+    u32 n, then n times u32: where record i ends, counted from the end of this table, then the records
+    record: i64 timestamp_ms, u32 key length, u32 value length, u16 number of headers,
+            for each header u16 name length, u32 value length; then key, value, and each header's name and value
 """
 
 from __future__ import annotations

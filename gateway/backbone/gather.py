@@ -108,6 +108,7 @@ class Gatherer:
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._ready: dict[_Lane, None] = {}  # an ordered set: the lane that became ready first is taken first
         self._writing: set[asyncio.Task[None]] = set()
+        self._calls: set[_Call] = set()
         self._held_bytes = 0
         self._open = True
 
@@ -121,11 +122,13 @@ class Gatherer:
         sizes = [record_bytes(record) for record in records]
         self._admit(records, sizes)
         call = _Call(asyncio.get_running_loop().create_future(), [None] * len(records), len(records))
-        lanes: dict[_Lane, None] = {}
+        self._calls.add(call)
+        call.done.add_done_callback(lambda _: self._calls.discard(call))
+        lanes: list[_Lane] = []
         for index, (record, partition, size) in enumerate(zip(records, partitions, sizes, strict=True)):
             lane = self._lane(record.topic, partition)
             lane.waiting.append(_Part(call, index, record, size))
-            lanes[lane] = None
+            lanes.append(lane)
             if not lane.busy:
                 self._ready[lane] = None
         self._pump()
@@ -133,8 +136,10 @@ class Gatherer:
             async with asyncio.timeout(self._limits.append_seconds_max):
                 return await call.done
         except TimeoutError:
-            for lane in lanes:
-                self._fail_waiting(lane, errors.Unavailable("an earlier record of this partition was not confirmed"))
+            behind = errors.Unavailable("an earlier record of this partition was not confirmed")
+            for lane, written in zip(lanes, call.positions, strict=True):
+                if written is None:
+                    self._fail_waiting(lane, behind)
             raise errors.Unavailable(
                 f"the backbone did not confirm within {self._limits.append_seconds_max:g} s"
             ) from None
@@ -142,12 +147,8 @@ class Gatherer:
     async def stop(self, seconds_max: float) -> None:
         """Take nothing more, finish what was taken; what is not confirmed within `seconds_max` fails."""
         self._open = False
-        try:
-            async with asyncio.timeout(seconds_max):
-                while self._writing:
-                    await asyncio.wait(self._writing)
-        except TimeoutError:
-            pass
+        if self._calls:  # a write that nobody waits for any more is not waited for here either
+            await asyncio.wait([call.done for call in self._calls], timeout=seconds_max)
         for lane in self._lanes.values():
             self._fail_waiting(lane, errors.Unavailable("the backbone was stopped before this was written"))
         unconfirmed = list(self._writing)

@@ -10,6 +10,7 @@ every retry, and aiokafka would not have more than one in flight anyway.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -150,10 +151,9 @@ class KafkaBackbone:
         """
         if self._gatherer is None:
             raise errors.Unavailable("the backbone is not started")
-        counts = {topic: self._topics and self._topics.known(self._prefix + topic) for topic in {r.topic for r in records}}
-        for topic, count in counts.items():
-            counts[topic] = count or await self._started_topics().partitions(self._prefix + topic)
-        return await self._gatherer.append(records, [partition_of(r.key, counts[r.topic] or 1) for r in records])
+        topics = self._started_topics()
+        counts = {name: await topics.partitions(self._prefix + name) for name in {record.topic for record in records}}
+        return await self._gatherer.append(records, [partition_of(one.key, counts[one.topic]) for one in records])
 
     async def fetch(
         self,
@@ -184,6 +184,10 @@ class KafkaBackbone:
     async def trim(self, topic: str, before: Mapping[int, int]) -> None:
         """Forget records below the given offset of each partition; never more than there are."""
         await self._started_topics().trim({await self._partition(topic, n): offset for n, offset in before.items()})
+
+    async def expire(self, now: dt.datetime) -> int:  # noqa: ARG002  Kafka keeps to the topics' retention by itself
+        """See the port."""
+        return 0
 
     async def ready(self) -> None:
         """Return when a broker answers; raise `errors.Unavailable` when none does."""

@@ -44,7 +44,7 @@ class Producer:
 
     def __init__(self, make: Callable[[], AIOKafkaProducer]) -> None:
         self._make = make
-        self._current: AIOKafkaProducer | None = None
+        self._current: Any = None  # an AIOKafkaProducer
         self._identity: tuple[int, int] | None = None
         self._starting = asyncio.Lock()
         self._again_at = 0.0
@@ -87,17 +87,18 @@ class Producer:
         if self._current is not None:
             return self._current
         async with self._starting:
-            if self._current is None:
+            current = self._current
+            if current is None:
                 loop = asyncio.get_running_loop()
                 if loop.time() < self._again_at:
                     raise errors.Unavailable("the brokers did not answer a moment ago")
                 self._again_at = loop.time() + RESTART_PAUSE_SECONDS
-                self._current = await self._started()
+                current = self._current = await self._started()
                 self._again_at = 0.0
-        return self._current
+        return current
 
     async def _started(self) -> AIOKafkaProducer:
-        producer = self._make()
+        producer: Any = self._make()
         if self._identity is not None:
             producer._txn_manager.set_pid_and_epoch(*self._identity)  # noqa: SLF001
         try:
@@ -110,7 +111,7 @@ class Producer:
             raise
         return producer
 
-    def _retire(self, producer: AIOKafkaProducer, *, fence: bool = True) -> None:
+    def _retire(self, producer: Any, *, fence: bool = True) -> None:
         """Give the producer no more work; let its other partitions finish for a moment, then close it."""
         if producer is self._current:
             transactions = producer._txn_manager  # noqa: SLF001
@@ -140,9 +141,12 @@ async def _send_batch(producer: Any, topic: str, partition: int, records: Sequen
 async def _close(producer: Any, seconds_max: float) -> None:
     """Close a producer whether or not its brokers answer."""
     with contextlib.suppress(KafkaError, TimeoutError, OSError):
-        try:
-            await asyncio.wait_for(producer.stop(), seconds_max)
-        except TimeoutError:
-            await producer.client.close()  # cuts requests off that are under way
-            producer._message_accumulator.fail_all(KafkaConnectionError("closed"))  # noqa: SLF001
-            await asyncio.wait_for(producer._sender.close(), CLOSE_SECONDS_MAX)  # noqa: SLF001
+        await asyncio.wait_for(producer.stop(), seconds_max)
+        return
+    with contextlib.suppress(KafkaError, TimeoutError, OSError):
+        await producer.client.close()  # cuts off the requests that are under way
+        await asyncio.wait_for(producer._sender.close(), CLOSE_SECONDS_MAX)  # noqa: SLF001
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    for batches in accumulator._batches.values():  # noqa: SLF001
+        accumulator._pending_batches.update(batches)  # noqa: SLF001 - where it expects what it fails
+    accumulator.fail_all(KafkaConnectionError("closed"))

@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from gateway import errors
+from gateway.backbone.kafka_reader import stop_consumer
 from gateway.backbone.port import TopicSpec
 from gateway.backbone.topics import agree, unknown
 
@@ -51,13 +52,9 @@ class Topics:
 
     async def stop(self) -> None:
         """Disconnect."""
-        for client in (self._admin.close, self._offsets.stop):
-            with contextlib.suppress(KafkaError, TimeoutError, OSError):
-                await asyncio.wait_for(client(), ANSWER_SECONDS_MAX)
-
-    def known(self, topic: str) -> int | None:
-        """Return the number of partitions of a topic that was seen before, or None."""
-        return self._partitions.get(topic)
+        await stop_consumer(self._offsets)
+        with contextlib.suppress(KafkaError, TimeoutError, OSError):
+            await asyncio.wait_for(self._admin.close(), ANSWER_SECONDS_MAX)
 
     async def partitions(self, topic: str) -> int:
         """Return the number of partitions. Raises `errors.Misconfigured` for a topic that does not exist."""

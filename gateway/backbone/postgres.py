@@ -14,14 +14,12 @@ import contextlib
 import datetime as dt
 import importlib.resources
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-import asyncpg
+from collections.abc import Mapping, Sequence
 
 from gateway import errors
 from gateway.backbone import codec
 from gateway.backbone.batches import BatchRow, cut, rows_of, stamped
+from gateway.backbone.connections import Connections, PoolFactory
 from gateway.backbone.gather import Bundle, Gatherer, Limits
 from gateway.backbone.port import TopicSpec, partition_of
 from gateway.backbone.statements import statements
@@ -31,40 +29,15 @@ from gateway.clock import Clock, SystemClock
 from gateway.model import Delivered, Position, Record
 
 LIMITS = Limits(writers_max=3, partitions_max=256)
-ACQUIRE_SECONDS_MAX = 5.0
-STATEMENT_SECONDS_MAX = 30.0
 READY_SECONDS_MAX = 5.0
 STOP_SECONDS_MAX = 15.0
-POLL_SECONDS = 1.0
+POLL_SECONDS = 1.0  # in case a wake is lost
+DEAF_POLL_SECONDS = 0.1  # while the connection that listens is down
 SWEEP_ROWS = 5000
 CONNECTIONS_MAX = 10
 PACK_BYTES_INLINE_MAX = 512 << 10  # more is packed in a thread, so that the event loop goes on
 
-PoolFactory = Callable[[], Awaitable["asyncpg.Pool[Any]"]]
-
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,39}")
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,  # the connection or the pool is closed
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled
-    asyncpg.InsufficientResourcesError,  # disk full, too many connections
-    asyncpg.TransactionRollbackError,  # deadlock, serialisation
-    asyncpg.ReadOnlySQLTransactionError,  # a standby, or one that has just become one
-    asyncpg.LockNotAvailableError,
-)
-
-
-@contextlib.contextmanager
-def _world() -> Iterator[None]:
-    """Turn what the world did to PostgreSQL into `errors.Unavailable`; anything else is a bug and stays one."""
-    try:
-        yield
-    except _AWAY as failure:
-        if isinstance(failure, ValueError):  # asyncpg's word for an argument of the wrong type
-            raise
-        raise errors.Unavailable(f"the backbone's database does not answer ({type(failure).__name__})") from failure
 
 
 class PostgresBackbone:
@@ -86,11 +59,10 @@ class PostgresBackbone:
     ) -> None:
         if not _IDENTIFIER.fullmatch(schema):
             raise errors.Misconfigured(f"{schema!r} cannot name a schema: lower-case letters, digits, underscore")
-        self._database = database
+        self._connections = Connections(database, connections_max)
         self._schema = schema
         self._sql = statements(schema)
         self._limits = limits
-        self._connections_max = connections_max
         self._poll_seconds = poll_seconds
         self._clock = clock or SystemClock()
         self._topics: dict[str, tuple[int, int]] = {}
@@ -99,44 +71,37 @@ class PostgresBackbone:
         self._learning = asyncio.Lock()
         self._wakes = Wakes()
         self._gatherer: Gatherer | None = None
-        self._pool: asyncpg.Pool[Any] | None = None
         self._bell: Bell | None = None
         self._turn = 0
 
     async def start(self) -> None:
         """Connect, and create what is missing in the schema. Raises `errors.Unavailable`."""
-        if self._pool is not None:
+        if self._connections.open:
             return
-        with _world():
-            self._pool = await (self._connect() if isinstance(self._database, str) else self._database())
+        await self._connections.start()
         try:
             await self._create()
         except BaseException:
-            self._pool.terminate()
-            self._pool = None
+            await self._connections.stop()
             raise
-        self._bell = Bell(f"{self._schema}_appended", self._wakes, self._connection, self._notify)
+        self._bell = Bell(f"{self._schema}_appended", self._wakes, self._connections.one, self._notify)
         self._bell.start()
         self._gatherer = Gatherer(self._write, self._limits)
 
     async def stop(self) -> None:
-        """Finish what was accepted, wake those who wait, disconnect. Safe to call twice."""
-        pool, bell = self._pool, self._bell
-        if pool is None or bell is None or self._gatherer is None:
+        """Finish what was accepted, disconnect, send those away who wait. Safe to call twice."""
+        bell, self._bell = self._bell, None
+        if bell is None or self._gatherer is None:
             return
         await self._gatherer.stop(STOP_SECONDS_MAX)
-        self._bell = self._pool = None
-        self._wakes.wake()
         await bell.stop()
-        try:
-            await asyncio.wait_for(pool.close(), ACQUIRE_SECONDS_MAX)
-        except _AWAY:
-            pool.terminate()
+        await self._connections.stop()
+        self._wakes.wake()
 
     async def ensure(self, topics: Sequence[TopicSpec]) -> None:
         """Create the topics that are missing; take over a changed retention. See `port.Backbone`."""
         wanted = checked(topics)
-        async with self._connection() as connection, connection.transaction():
+        async with self._connections.one() as connection, connection.transaction():
             await connection.execute("select pg_advisory_xact_lock(hashtext($1))", self._schema)
             for topic in sorted(wanted, key=lambda topic: topic.name):
                 number, partitions = await connection.fetchrow(
@@ -177,13 +142,13 @@ class PostgresBackbone:
                 if delivered or patience <= 0:
                     return delivered
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), min(patience, self._poll_seconds))
+                    await asyncio.wait_for(news.wait(), min(patience, self._poll_interval()))
                 news.clear()
 
     async def read(self, position: Position) -> Delivered | None:
         """Return the one record at `position`, or None when it is not there. See `port.Backbone`."""
         number = await self._number(position.topic, position.partition)
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             row = await connection.fetchrow(self._sql.read, number, position.partition, position.offset)
         if row is None:
             return None
@@ -195,7 +160,7 @@ class PostgresBackbone:
         """Return (first offset kept, next offset to be written) of every partition of the topics."""
         for topic in topics:
             await self._topic(topic)
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             rows = await connection.fetch(self._sql.bounds, list(topics))
         return {(name, partition): (first, following) for name, partition, first, following in rows}
 
@@ -204,7 +169,7 @@ class PostgresBackbone:
         number, _ = await self._topic(topic)
         for partition in before:
             await self._number(topic, partition)
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             await connection.execute(self._sql.forget, number, list(before), list(before.values()))
         await self._sweep()
 
@@ -213,43 +178,27 @@ class PostgresBackbone:
 
         Kafka does the same by itself; here the operate room calls it from time to time.
         """
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             await connection.execute(self._sql.expire, int(now.timestamp() * 1000))
         return await self._sweep()
 
     async def ready(self) -> None:
         """Return when PostgreSQL answers; raise `errors.Unavailable` when it does not."""
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             await connection.fetchval("select 1", timeout=READY_SECONDS_MAX)
 
-    async def _connect(self) -> asyncpg.Pool[Any]:
-        pool: asyncpg.Pool[Any] = await asyncpg.create_pool(
-            self._database,
-            min_size=1,
-            max_size=self._connections_max,
-            timeout=ACQUIRE_SECONDS_MAX,
-            command_timeout=STATEMENT_SECONDS_MAX,
-            server_settings={"application_name": "sundbro-backbone"},
-        )
-        return pool
-
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        if self._pool is None:
-            raise errors.Unavailable("the backbone is not started")
-        with _world():
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS_MAX) as connection:
-                yield connection
+    def _poll_interval(self) -> float:
+        return self._poll_seconds if self._bell is not None and self._bell.heard.is_set() else DEAF_POLL_SECONDS
 
     async def _create(self) -> None:
         script = importlib.resources.files(__package__).joinpath("postgres.sql").read_text(encoding="utf-8")
-        async with self._connection() as connection, connection.transaction():
+        async with self._connections.one() as connection, connection.transaction():
             await connection.execute("select pg_advisory_xact_lock(hashtext($1))", self._schema)
             await connection.execute(script.replace("{schema}", self._schema))
         await self._learn()
 
     async def _learn(self) -> None:
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             for name, number, partitions in await connection.fetch(self._sql.topics):
                 self._topics[name] = (number, partitions)
                 self._names[number] = name
@@ -284,7 +233,7 @@ class PostgresBackbone:
 
         large = sum(len(record.value) for bundle in bundles for record in bundle.records) > PACK_BYTES_INLINE_MAX
         rows = await asyncio.to_thread(packed) if large else packed()
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             bases = await connection.fetch(self._sql.append, *zip(*(row for _, row in rows), strict=True))
         offsets: list[list[int]] = [[] for _ in bundles]
         for (i, row), (base,) in zip(rows, bases, strict=True):
@@ -300,14 +249,14 @@ class PostgresBackbone:
             return []
         self._turn = (self._turn + 1) % len(wants)  # the first ones get the bytes: let it be others each time
         turned = [*wants[self._turn :], *wants[: self._turn]]
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             rows = await connection.fetch(self._sql.fetch, *zip(*turned, strict=True), records_max, bytes_max)
         return cut(rows, self._names, records_max, bytes_max)
 
     async def _sweep(self) -> int:
         swept = 0
         while True:
-            async with self._connection() as connection:
+            async with self._connections.one() as connection:
                 status = await connection.execute(self._sql.sweep, SWEEP_ROWS)
             rows = int(status.rpartition(" ")[2])
             swept += rows
@@ -315,5 +264,5 @@ class PostgresBackbone:
                 return swept
 
     async def _notify(self, channel: str, payload: str) -> None:
-        async with self._connection() as connection:
+        async with self._connections.one() as connection:
             await connection.execute(self._sql.notify, channel, payload)

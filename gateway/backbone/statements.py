@@ -34,7 +34,8 @@ FETCH = """
       where head.next_offset > greatest(want.next_offset, head.first_offset)
     ), shared as (
       select live.*, found.*, sum(found.bytes) over (
-        order by live.ordinality, found.base_offset rows between unbounded preceding and 1 preceding) as bytes_before
+        order by live.ordinality, found.base_offset rows between unbounded preceding and 1 preceding
+      ) as bytes_before
       from live cross join lateral (
         select *, sum(bytes) over (
           order by base_offset rows between unbounded preceding and 1 preceding) as partition_bytes_before
@@ -45,7 +46,7 @@ FETCH = """
             select max(holder.base_offset) from {schema}.batch as holder
             where holder.topic_id = live.topic_id and holder.partition = live.partition
               and holder.base_offset <= live.start)
-      ) as found (_topic_id, _partition, base_offset, records, bytes, _last_timestamp_ms, body, partition_bytes_before)
+      ) as found (_topic, _partition, base_offset, records, bytes, _timestamp_ms, body, partition_bytes_before)
       where found.partition_bytes_before is null or found.partition_bytes_before < $5::bigint / live.partitions
     )
     select topic_id, partition, start, base_offset, body from shared
@@ -72,8 +73,8 @@ FORGET = """
     where head.topic_id = $1 and head.partition = given.partition
 """
 
-# A partition loses what lies before its first batch that is young enough. Everything is decided on one snapshot, so that
-# a batch written meanwhile is never taken for an old one.
+# A partition loses what lies before its first batch that is young enough. Everything is decided on one snapshot, so
+# that a batch written meanwhile is never taken for an old one.
 EXPIRE = """
     with old as materialized (
       select head.topic_id, head.partition, coalesce(

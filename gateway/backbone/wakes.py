@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
-import asyncpg
+from gateway import errors
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +103,16 @@ class Bell:
             self._news.clear()
             try:
                 await self._notify(self._channel, payload if len(payload) < PAYLOAD_BYTES_MAX else f"{self._name} *")
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
-                log.debug("no notification: %s", type(failure).__name__)  # the readers poll
+            except errors.Unavailable:
+                log.debug("no notification could be sent")  # the readers poll
 
     async def _listen_on(self) -> None:
         while True:
             try:
                 async with self._listen() as connection:
                     await self._listen_to(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
-                log.debug("not listening: %s", type(failure).__name__)
+            except errors.Unavailable:
+                log.debug("not listening")
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen_to(self, connection: Any) -> None:

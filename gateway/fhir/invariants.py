@@ -41,12 +41,11 @@ def _inverted(value: Value) -> bool:
     low, high = value.get("low"), value.get("high")
     if low is None or high is None or low.get("code", low.get("unit")) != high.get("code", high.get("unit")):
         return False
-    inverted: bool = "value" in low and "value" in high and low["value"] > high["value"]
-    return inverted
+    return bool("value" in low and "value" in high and low["value"] > high["value"])
 
 
 def _not_ucum(value: Value) -> bool:
-    return value.get("system", UCUM) != UCUM
+    return bool(value.get("system", UCUM) != UCUM)
 
 
 _MEALS = {"C", "CM", "CD", "CV"}

@@ -2,15 +2,16 @@
 
 A schema here decides shape: elements and their names, JSON types, cardinality, forms of primitives, required codes,
 one of value[x], and the laws of `invariants`. There are two of each type. The plain one knows nothing of primitive
-extensions (`_status`), which nearly no resource has: what it accepts is valid. The complete one knows them, and accepts
-null and missing primitives, which they may stand in for (R4 json.html#null); whether they do, the caller looks up.
+extensions (`_status`), which nearly no resource has, and leaves out what it does not know: a resource that comes out
+whole is valid. The complete one knows them and forbids the unknown; it accepts null and missing primitives, which
+extensions may stand in for (R4 json.html#null); whether they do, the caller looks up.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, SchemaValidator, ValidationError
 from pydantic_core import core_schema as cs
@@ -25,34 +26,45 @@ from gateway.fhir.laws import Broken, Law, Value
 # out where they are used instead.
 _WRITTEN_OUT = {"CodeableConcept", "Coding", "Meta", "Period", "Quantity", "Reference"} | primitives.SCHEMAS.keys()
 
-Nested = Callable[[Any], Any]
-"""Validates a resource inside another; raises ValidationError with places inside it."""
+Validator = Callable[[Any], Any]
+"""Returns what it accepts (the plain schema: without unknown elements), raises pydantic_core.ValidationError."""
 
 
-def compiled(resource_type: str, *, complete: bool, contained: Nested, entry: Nested) -> Callable[[Any], object]:
-    """Return a function that raises pydantic_core.ValidationError when an object is not such a resource.
+class Nested(NamedTuple):
+    """Validators that stand on their own, called from inside others."""
 
-    `contained` validates each item of `contained`, `entry` any other resource inside (Bundle.entry.resource).
-    """
-    builder = _Builder(contained, entry, complete=complete)
-    root = builder.type(resource_type)
+    contained: Validator
+    """For each item of `contained`."""
+    entry: Validator
+    """For any other resource inside: Bundle.entry.resource, Parameters.parameter.resource."""
+    extension: Validator | None
+    """For Extension, which leads to every data type: one for all keeps the others small. None inside itself."""
+
+
+def compiled(type_path: str, *, complete: bool, nested: Nested) -> Validator:
+    """Return a validator for a resource type, or for Extension."""
+    builder = _Builder(nested, complete=complete)
+    root = builder.type(type_path)
     return SchemaValidator(cs.definitions_schema(root, list(builder.definitions.values()))).validate_python
 
 
 class _Builder:
-    """Collects the definitions that one resource type needs."""
+    """Collects the definitions that one type needs."""
 
-    def __init__(self, contained: Nested, entry: Nested, *, complete: bool) -> None:
+    def __init__(self, nested: Nested, *, complete: bool) -> None:
         self.definitions: dict[str, CoreSchema] = {}
         self._complete = complete
-        self._contained = cs.no_info_plain_validator_function(contained)
-        self._entry = cs.no_info_plain_validator_function(entry)
+        self._contained = cs.no_info_plain_validator_function(nested.contained)
+        self._entry = cs.no_info_plain_validator_function(nested.entry)
+        self._extension = nested.extension and cs.no_info_plain_validator_function(nested.extension)
 
     def type(self, type_path: str) -> CoreSchema:
         """Return the schema of a type: written out, or a reference to its definition."""
         if type_path in primitives.SCHEMAS:
             return primitives.SCHEMAS[type_path]
-        if type_path in _WRITTEN_OUT and not self._complete:
+        if type_path == "Extension" and self._extension is not None:
+            return self._extension
+        if type_path in _WRITTEN_OUT and self._extension is not None and not self._complete:
             return self._object(type_path)
         if type_path not in self.definitions:
             self.definitions[type_path] = cs.any_schema()  # holds the place: types refer to one another in circles
@@ -68,7 +80,8 @@ class _Builder:
             fields[name] = cs.typed_dict_field(self._value(name, element), required=required)
             if self._complete and element.primitive and name != "id":
                 fields[f"_{name}"] = cs.typed_dict_field(self._beside(element), required=False)
-        shape = cs.typed_dict_schema(fields, extra_behavior="forbid", total=False, strict=True)
+        unknown: Literal["forbid", "ignore"] = "forbid" if self._complete else "ignore"
+        shape = cs.typed_dict_schema(fields, extra_behavior=unknown, total=False, strict=True)
         laws = [*_choices(type_path), *(make(type_path) for make in LAWS.get(type_path, ()))]
         return cs.no_info_after_validator_function(_all(laws), shape) if laws else shape
 

@@ -22,11 +22,17 @@ _HOLDS_OTHERS = {"Bundle", "Parameters"}  # each resource in them is checked for
 Place = tuple[str | int, ...]
 
 
-def faults(resource: Resource) -> list[Fault]:
-    """Return what is wrong with a resource whose shape is right."""
+def written(resource: Any) -> bytes:
+    """Return a resource as JSON; empty when it holds what JSON cannot."""
     try:
-        written = json.dumps(resource)
+        return json.dumps(resource)
     except TypeError:
+        return b""
+
+
+def faults(resource: Resource, written: bytes) -> list[Fault]:
+    """Return what is wrong with a resource whose shape is right, and which is `written` so."""
+    if not written:
         return [*_unwritable(resource)] or [Fault((), "type", "cannot be written as JSON")]
     found: list[Fault] = []
     if b"{}" in written:

@@ -13,6 +13,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -247,13 +248,13 @@ def _write_elements(node: etree._Element, shape: Shape, content: Mapping[str, An
     if unknown:
         raise Incorrect("not an element of FHIR R4 here", at=f"{at}.{_shown(min(unknown))}")
     if not shape.is_resource and isinstance(content.get("id"), str):
-        node.set("id", content["id"])
+        _set_attribute(node, "id", content["id"], at)
     for name, element in shape.elements.items():
         value, rest = content.get(name), content.get(f"_{name}")
         if value is None and rest is None:
             continue
         if name == "url" and shape is shapes()["Extension"]:
-            node.set("url", str(value))
+            _set_attribute(node, "url", value, at)
             continue
         if not element.many:
             _write(node, name, element.type, (value, rest), f"{at}.{name}")
@@ -280,9 +281,18 @@ def _write(parent: etree._Element, name: str, kind: str, content: tuple[Any, Any
         _write_elements(child, shape, value, at)
     else:
         if value is not None:
-            child.set("value", value if isinstance(value, str) else json.dumps(value).decode())
+            _set_attribute(child, "value", value, at)
         if isinstance(rest, Mapping):
             _write_elements(child, _PRIMITIVE, rest, at)
+
+
+def _set_attribute(node: etree._Element, name: str, value: Any, at: str) -> None:
+    if not isinstance(value, str | bool | int | Decimal):
+        raise Incorrect("a string, a number or a boolean must stand here", at=at)
+    try:
+        node.set(name, value if isinstance(value, str) else json.dumps(value).decode())
+    except ValueError:
+        raise Incorrect("a character that XML does not have", at=at) from None
 
 
 _PRIMITIVE = Shape({"extension": Element("Extension", many=True)}, is_resource=False)

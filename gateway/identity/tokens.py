@@ -12,7 +12,7 @@ import datetime as dt
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from joserfc import errors as jose
 from joserfc import jwt
@@ -44,6 +44,23 @@ class NotAuthenticated(Unauthenticated):
         self.why = why
 
 
+class Headers(Protocol):
+    """The headers of a request, looked up by name in any case."""
+
+    def get(self, key: str, /) -> str | None:
+        """Return a header, None when it is not there."""
+        ...
+
+
+class Request(Protocol):
+    """What has headers: a Starlette or FastAPI request."""
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers."""
+        ...
+
+
 class Verifier:
     """Verifies access tokens of one issuer for one audience, with the public keys it is given by `kid`."""
 
@@ -62,6 +79,10 @@ class Verifier:
         if scheme.lower() != "bearer" or not token:
             raise NotAuthenticated("the Authorization header is not `Bearer <token>`", Why.INVALID_TOKEN)
         return self.verify(token.strip())
+
+    async def of_request(self, request: Request) -> Principal:
+        """Return whom a request speaks for: `authorise` for the doors. Raises NotAuthenticated (401)."""
+        return self.authorise(request.headers.get("authorization"))
 
     def verify(self, token: str) -> Principal:
         """Return the principal of an access token. Raises NotAuthenticated (401)."""

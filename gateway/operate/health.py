@@ -53,7 +53,9 @@ class Health:
 
     async def metrics(self, _: Request) -> Response:
         """Answer the Prometheus text of all processes of this gateway."""
-        return Response(await asyncio.to_thread(self._exposition), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            await asyncio.to_thread(self._exposition), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
 
     async def _states(self) -> dict[str, str]:
         if self._known and time.monotonic() - self._known[0] < CACHE_SECONDS:

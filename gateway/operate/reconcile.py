@@ -72,4 +72,3 @@ async def reconcile(
             )
         )
     return sums
-

@@ -4,8 +4,8 @@
     <drop>/<feed>/done/adt-0413.hl7                         durable; `….receipts.json` beside it has a receipt a message
     <drop>/<feed>/failed/adt-0413.hl7                       nothing of it was taken; `….problem.json` beside it says why
 
-A file is taken when its size and time have not changed between two looks. Names that begin with `.` or end with `.part`,
-`.tmp`, `.filepart` or `.partial` are left alone: file transfer programs use them for what is not complete.
+A file is taken when its size and time have not changed between two looks. Names that begin with `.` or end with
+`.part`, `.tmp`, `.filepart` or `.partial` are left alone: file transfer programs use them for what is not complete.
 
 Nothing is lost: the file is moved after the log confirmed it. Nothing is doubled: a gateway that dies between the two
 takes the file again, and the store drops the duplicates. Links are not followed. The gateway never deletes a file.
@@ -98,7 +98,7 @@ class FilesDoor:
         return dealt
 
     async def _try(self, feed: Feed, folder: Path, look: _Look) -> None:
-        """Take one file. One that brings a fault of ours to light stays where it is, until it changes or we start anew."""
+        """Take one file. One that brings a fault of ours to light stays until it changes or we start anew."""
         try:
             await self._take(feed, folder, look)
         except (errors.SundbroError, OSError):
@@ -113,7 +113,7 @@ class FilesDoor:
         refused: errors.Refused | None = None
         try:
             if look.size > self._bytes_max:
-                raise errors.TooLarge(f"the file is larger than {self._bytes_max} bytes")  # noqa: TRY301
+                raise errors.TooLarge(f"the file is larger than {self._bytes_max} bytes")
             kind = content_type(look.name, feed)
             body = await asyncio.to_thread(_read, path, self._bytes_max)
             receipts = await self._intake.take(feed.name, body, kind, door=DOOR, sender=f"files/{feed.name}")
@@ -184,7 +184,7 @@ def _read(path: Path, bytes_max: int) -> bytes:
         if error.errno in {errno.ELOOP, errno.EACCES, errno.EPERM}:
             raise errors.Unprocessable("the gateway may not read this file") from None
         raise
-    with open(handle, "rb") as file:
+    with os.fdopen(handle, "rb") as file:
         body = file.read(bytes_max + 1)
     if len(body) > bytes_max:
         raise errors.TooLarge(f"the file is larger than {bytes_max} bytes")

@@ -39,8 +39,22 @@ DOOR: Final = "http"
 _NO_STORE: Final = {"cache-control": "no-store"}
 
 
+class Client(Protocol):
+    """A registered client."""
+
+    @property
+    def client(self) -> str:
+        """Its name, which is also that of the sender where a message has no person."""
+        ...
+
+
 class Poster(Protocol):
-    """Who sends a request, as far as this door cares."""
+    """Who sends a request, as far as this door cares: an `identity.principal.Principal`."""
+
+    @property
+    def actor(self) -> Client:
+        """The client that the token was given to."""
+        ...
 
     def may_post(self, feed: str) -> bool:
         """Tell whether it may post to a feed, and ask about its receipts."""
@@ -50,7 +64,7 @@ class Poster(Protocol):
 Authorise = Callable[[Request], Awaitable[Poster]]
 """Says who sends a request; raises errors.Unauthenticated when nobody known does."""
 
-_Handler = Callable[[Request, Feed], Awaitable[Response]]
+_Handler = Callable[[Request, Feed, Poster], Awaitable[Response]]
 
 
 class HttpDoor:
@@ -99,8 +113,7 @@ class HttpDoor:
                 feed_name = feed.name
                 if not poster.may_post(feed_name):
                     raise errors.Denied("this token may not post to this feed")
-                request.state.poster = poster
-                return await handler(request, feed)
+                return await handler(request, feed, poster)
             except errors.SundbroError as error:
                 if isinstance(error, errors.Unauthenticated | errors.Denied):
                     why = "unauthenticated" if isinstance(error, errors.Unauthenticated) else "denied"
@@ -111,7 +124,7 @@ class HttpDoor:
 
         return endpoint
 
-    async def _post(self, request: Request, feed: Feed) -> Response:
+    async def _post(self, request: Request, feed: Feed, poster: Poster) -> Response:
         headers = request.headers
         content_type = media_type(headers.get("content-type", ""), feed)
         with self._intake.inflight.hold() as hold:
@@ -130,7 +143,7 @@ class HttpDoor:
                 body,
                 content_type,
                 door=DOOR,
-                sender=str(getattr(request.state.poster, "subject", "")),
+                sender=poster.actor.client,
                 traceparent=headers.get("traceparent", ""),
                 hold=hold,
             )
@@ -142,7 +155,7 @@ class HttpDoor:
             return _json(entries, HTTPStatus.ACCEPTED)
         return _json(entries[0], HTTPStatus.ACCEPTED, {"location": str(entries[0]["status"])})
 
-    async def _status(self, request: Request, feed: Feed) -> Response:
+    async def _status(self, request: Request, feed: Feed, _: Poster) -> Response:
         receipt = self._ours(request, feed)
         row = await self._ask(receipt)
         if row is None:
@@ -159,7 +172,7 @@ class HttpDoor:
             told["acknowledgement"] = address(feed.name, receipt) + "/acknowledgement"
         return _json(told, HTTPStatus.OK, _NO_STORE)
 
-    async def _acknowledgement(self, request: Request, feed: Feed) -> Response:
+    async def _acknowledgement(self, request: Request, feed: Feed, _: Poster) -> Response:
         row = await self._ask(self._ours(request, feed))
         if row is None or row.reply is None:
             raise errors.NotFound("this message has no acknowledgement (yet)")

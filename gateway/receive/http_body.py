@@ -1,7 +1,7 @@
 """The body of a request, read with care: never more than the limits, unpacked as it comes, within a time.
 
 Sources: RFC 9110 §8.4 (Content-Encoding), RFC 1952 §2.2 (a gzip body may have several members). A bomb is refused
-while it unpacks: by its ratio and by its size, whichever comes first; what is unpacked by then is within the size limit.
+while it unpacks, by its ratio or by its size, whichever comes first.
 """
 
 from __future__ import annotations

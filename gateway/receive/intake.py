@@ -31,7 +31,7 @@ Split = Callable[[bytes, str, Feed], list[Piece]]
 
 BATCH_MESSAGES_MAX: Final = 50_000
 """Messages in one body. A body of 16 MiB of real readings has fewer; one of empty objects would have millions."""
-_TURN_MESSAGES: Final = 64
+TURN_MESSAGES: Final = 64
 """So many messages of a batch are cut and packed in one turn of the loop: other senders wait some milliseconds."""
 
 LINES: Final[Mapping[str, str]] = {
@@ -196,7 +196,7 @@ class Intake:
                 prepared.records.append(raw.to_record(f"raw.{feed_name}"))
                 prepared.receipts.append(Receipt(receipt))
                 prepared.parts.append(number)
-                if len(prepared.records) % _TURN_MESSAGES == 0:
+                if len(prepared.records) % TURN_MESSAGES == 0:
                     await asyncio.sleep(0)
         return prepared
 

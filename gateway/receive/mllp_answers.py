@@ -14,16 +14,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway import errors
 from gateway.formats import er7, v2ack
 from gateway.model import Feed
 from gateway.receive import mllp_rules
 from gateway.receive.inflight import Hold
-from gateway.receive.intake import Intake, Prepared
+from gateway.receive.intake import BATCH_MESSAGES_MAX, TURN_MESSAGES, Intake, Prepared
 from gateway.receive.mllp_rules import Refusal, Routes
 from gateway.store.port import MessageRow
 
@@ -31,6 +31,7 @@ DOOR: Final = "mllp"
 CONTENT_TYPE: Final = "application/hl7-v2"
 _COMMIT_BLOCKS: Final = (b"\x06", b"\x15")
 _SENDER_LENGTH_MAX: Final = 200
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,11 @@ class Answers:
             return _ready(Answer())  # release 2's commit acknowledgement of an answer of ours
         try:
             bodies = er7.split_batch(payload)
-            messages = [self._look(body, routes, subject) for body in bodies]
+            if len(bodies) > BATCH_MESSAGES_MAX:
+                return _ready(
+                    self.refuse(payload, Refusal("207", f"A batch of more than {BATCH_MESSAGES_MAX} messages."))
+                )
+            messages = [self._look(body, routes, subject) async for body in _unhurried(bodies)]
         except er7.Unreadable:
             return _ready(self.refuse(payload, mllp_rules.unreadable(payload)))
         batch = None if len(bodies) == 1 and bodies[0] is payload else er7.peek_batch(payload) or messages[0].seen
@@ -154,13 +159,15 @@ class Answers:
                         self._intake.refused(_name(message.feed), DOOR, "207")
                     if group[0].feed is None or group[0].feed.options.get("ack_when_unavailable") != "AE":
                         raise
-                    return self._all(messages, "E", Refusal("207", error.text), batch)
+                    return await self._all(messages, "E", Refusal("207", error.text), batch)
         for message in messages:
             if message.refusal:
                 self._intake.refused(_name(message.feed), DOOR, message.refusal.error)
-        return self._all(messages, "A", None, batch)
+        return await self._all(messages, "A", None, batch)
 
-    def _all(self, messages: list[_Message], verdict: str, failure: Refusal | None, batch: er7.Peek | None) -> Answer:
+    async def _all(
+        self, messages: list[_Message], verdict: str, failure: Refusal | None, batch: er7.Peek | None
+    ) -> Answer:
         """Answer every message of a block: `verdict` A (unless it is refused) or E."""
         later = tuple(
             Later(message.seen, message.receipt)
@@ -173,7 +180,7 @@ class Answers:
             return Answer(payload, later)
         answers = [
             self._answer(message.seen, verdict if failure or not message.refusal else "R", failure or message.refusal)
-            for message in messages
+            async for message in _unhurried(messages)
         ]
         if batch is None:
             return Answer(answers[0], later)
@@ -219,6 +226,14 @@ def _name(feed: Feed | None) -> str:
 def _sender(seen: er7.Peek) -> str:
     """Name the sending system: what has no person keeps its order among what this system sent."""
     return b"|".join((seen.sending_application, seen.sending_facility)).decode("latin-1")[:_SENDER_LENGTH_MAX]
+
+
+async def _unhurried(items: Sequence[T]) -> AsyncIterator[T]:
+    """Yield the items; after some of them let others have the loop: a batch must not hold up every ACK."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % TURN_MESSAGES == 0:
+            await asyncio.sleep(0)
 
 
 def _ready(answer: Answer) -> asyncio.Future[Answer]:

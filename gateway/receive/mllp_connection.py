@@ -90,6 +90,9 @@ class Connection:
         self._decoder = mllp.Decoder(self._bytes_max)
         self._held = service.intake.inflight.hold()
         self._window = asyncio.Semaphore(WINDOW)
+        self._heard = asyncio.Event()
+        """Set while the sender reads its answers."""
+        self._heard.set()
         self._pending: asyncio.Queue[asyncio.Future[Answer] | None] = asyncio.Queue()
         self._later: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[str] | None = None
@@ -187,6 +190,7 @@ class Connection:
         for frame in frames:
             if frame.junk_bytes:
                 self._service.tell(events.BytesDiscarded(DOOR, self._label, frame.junk_bytes))
+            await self._heard.wait()
             await self._window.acquire()
             if isinstance(frame, mllp.Frame):
                 answer = await self._service.answers.begin(frame.payload, self._routes, self._subject)
@@ -228,8 +232,10 @@ class Connection:
         self._writer.write(bytes(out))
         out.clear()
         if self._writer.transport.get_write_buffer_size() > READ_BYTES:
+            self._heard.clear()
             async with asyncio.timeout(self._service.limits.idle_seconds):  # TimeoutError is an OSError: why is peer
                 await self._writer.drain()
+            self._heard.set()
 
     async def _apply(self, later: Later) -> None:
         """Send the application acknowledgement when the store has decided. Not decided in time: none is sent."""

@@ -166,14 +166,14 @@ class _Reader:
         return prefix, low, high
 
     def _references(self, parameter: Parameter, modifier: str, values: list[str]) -> ReferenceTerm:
-        hashes: list[int] = []
-        stored = parameter.name
+        """Return the term; its parameter is `patient` when nothing but patients can answer it."""
+        hashes: dict[int, str] = {}
         for one in values:
             for target in self._targets(parameter, modifier, _plain(one)):
                 patient = parameter.as_patient and type_of(target) == "Patient"
-                hashes.append(reference("patient" if patient else parameter.name, target))
-                stored = "patient" if patient else stored
-        return ReferenceTerm(stored, tuple(dict.fromkeys(hashes)))
+                stored = "patient" if patient else parameter.name
+                hashes[reference(stored, target)] = stored
+        return ReferenceTerm("patient" if {*hashes.values()} == {"patient"} else parameter.name, tuple(hashes))
 
     def _targets(self, parameter: Parameter, modifier: str, text: str) -> list[str]:
         """Return the literal references that a value can mean: several when it is an id alone."""

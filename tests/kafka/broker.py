@@ -1,12 +1,12 @@
 """Real Apache Kafka brokers (KRaft, combined broker and controller) that tests start, kill and start again.
 
-    async with Broker() as broker:          # one broker
-        AIOKafkaProducer(bootstrap_servers=broker.address)
-        broker.kill()                       # SIGKILL
-        await broker.start()                # the same data, the same port
+async with Broker() as broker:          # one broker
+    AIOKafkaProducer(bootstrap_servers=broker.address)
+    broker.kill()                       # SIGKILL
+    await broker.start()                # the same data, the same port
 
-    async with Cluster(3) as cluster:       # min.insync.replicas=2
-        cluster.brokers[1].kill()
+async with Cluster(3) as cluster:       # min.insync.replicas=2
+    cluster.brokers[1].kill()
 """
 
 from __future__ import annotations
@@ -24,15 +24,22 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
+import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.kafka.jars import FOLDER, NoBroker, broker_jars
+from tests.kafka.jars import FOLDER, NoBrokerError, broker_jars
 
 HOST = "127.0.0.1"
 START_SECONDS_MAX = 90
 STOP_SECONDS_MAX = 15
-JAVA = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={FOLDER / 'log4j2.xml'}")
+JAVA = (
+    "-Xmx384m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    f"-Dlog4j2.configurationFile={FOLDER / 'log4j2.xml'}",
+)
 
 
 def free_port() -> int:
@@ -68,7 +75,7 @@ class Broker:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    async def __aenter__(self) -> Broker:
+    async def __aenter__(self) -> Self:
         try:
             await self.start()
         except BaseException:
@@ -106,13 +113,13 @@ class Broker:
         until = time.monotonic() + START_SECONDS_MAX
         while True:
             if not self.running:
-                raise NoBroker(f"the broker ended while starting: {self.last_words()}")
+                raise NoBrokerError(f"the broker ended while starting: {self.last_words()}")
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(5):
                     if self.node in await _nodes(self.address):
                         return
             if time.monotonic() > until:
-                raise NoBroker(f"the broker did not answer within {START_SECONDS_MAX} s: {self.last_words()}")
+                raise NoBrokerError(f"the broker did not answer within {START_SECONDS_MAX} s: {self.last_words()}")
             await asyncio.sleep(0.2)
 
     def kill(self) -> None:
@@ -125,6 +132,8 @@ class Broker:
         """SIGSTOP: the process stands still with its connections open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
 
     def resume(self) -> None:
         assert self._process is not None
@@ -154,9 +163,13 @@ class Broker:
 
     def _format(self, lib: Path, properties: Path) -> None:
         command = ["java", *JAVA, "-cp", f"{lib}/*", "kafka.tools.StorageTool", "format"]
-        done = subprocess.run([*command, "-t", self.cluster_id, "-c", str(properties)], capture_output=True, check=False)
+        done = subprocess.run(
+            [*command, "-t", self.cluster_id, "-c", str(properties)], capture_output=True, check=False
+        )
         if done.returncode:
-            raise NoBroker(f"the broker's folder could not be formatted: {(done.stdout + done.stderr).decode()[-500:]}")
+            raise NoBrokerError(
+                f"the broker's folder could not be formatted: {(done.stdout + done.stderr).decode()[-500:]}"
+            )
 
     def _properties(self) -> str:
         brokers = str(len(self.voters))
@@ -190,15 +203,13 @@ class Cluster:
         voters = {node: free_port() for node in range(1, brokers + 1)}
         cluster_id = new_cluster_id()
         settings = {"min.insync.replicas": str(brokers - 1), "default.replication.factor": str(brokers)}
-        self.brokers = [
-            Broker(node=node, voters=voters, cluster_id=cluster_id, settings=settings) for node in voters
-        ]
+        self.brokers = [Broker(node=node, voters=voters, cluster_id=cluster_id, settings=settings) for node in voters]
 
     @property
     def address(self) -> str:
         return ",".join(broker.address for broker in self.brokers)
 
-    async def __aenter__(self) -> Cluster:
+    async def __aenter__(self) -> Self:
         try:
             for broker in self.brokers:
                 broker.launch()
@@ -217,7 +228,7 @@ class Cluster:
 
     async def _complete(self) -> None:
         async with asyncio.timeout(START_SECONDS_MAX):
-            while len(await _nodes(self.brokers[0].address)) < len(self.brokers):
+            while len(await _nodes(self.brokers[0].address)) < len(self.brokers):  # noqa: ASYNC110 - no event of ours
                 await asyncio.sleep(0.2)
 
 

@@ -16,15 +16,19 @@ from typing import Any
 import pytest
 
 from tests.kafka.broker import Broker, existing
-from tests.kafka.jars import NoBroker, kafka_version
+from tests.kafka.jars import NoBrokerError, kafka_version
 
 
 class Telling:
     """What the run knows about real Kafka, for the summary."""
 
-    broker = ""
-    suites: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    reasons: defaultdict[str, set[str]] = defaultdict(set)
+    def __init__(self) -> None:
+        self.broker = ""
+        self.suites: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.reasons: defaultdict[str, set[str]] = defaultdict(set)
+
+
+TELLING = Telling()
 
 
 def missing(why: str) -> None:
@@ -44,17 +48,20 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 def _kafka() -> Iterator[Broker | str]:
     """The broker that this run started, the address of one that exists, or (`str`) nothing but a reason."""
     if existing():
-        Telling.broker = f"the broker at {existing()} (SUNDBRO_TEST_KAFKA)"
+        TELLING.broker = f"the broker at {existing()} (SUNDBRO_TEST_KAFKA)"
         yield ""
         return
     broker = Broker()
     try:
         _run(broker.start())
-    except NoBroker as failure:
+    except NoBrokerError as failure:
         broker.remove()
         yield str(failure)
         return
-    Telling.broker = f"Apache Kafka {kafka_version()}, started by the tests"
+    except BaseException:
+        broker.remove()
+        raise
+    TELLING.broker = f"Apache Kafka {kafka_version()}, started by the tests"
     try:
         yield broker
     finally:
@@ -93,20 +100,21 @@ def pytest_runtest_logreport(report: Any) -> None:
         return
     suite = report.nodeid.split("::")[0]
     if report.when == "call":
-        Telling.suites[suite][report.outcome] += 1
+        TELLING.suites[suite][report.outcome] += 1
     elif not report.passed:
-        Telling.suites[suite]["skipped" if report.skipped else "could not start"] += 1
+        TELLING.suites[suite]["skipped" if report.skipped else "could not start"] += 1
     if report.skipped and isinstance(report.longrepr, tuple):
-        Telling.reasons[suite].add(report.longrepr[2].removeprefix("Skipped: "))
+        TELLING.reasons[suite].add(report.longrepr[2].removeprefix("Skipped: "))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("real Kafka")
-    if not Telling.suites:
+    if not TELLING.suites:
         terminalreporter.line("no suite of this run asks for it")
-    for suite, outcomes in sorted(Telling.suites.items()):
+    for suite, outcomes in sorted(TELLING.suites.items()):
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-        ran = "ran on " + Telling.broker if outcomes["passed"] + outcomes["failed"] else "NOT RUN"
+        broker = TELLING.broker or f"brokers of its own, Apache Kafka {kafka_version()}"
+        ran = f"ran on {broker}" if outcomes["passed"] + outcomes["failed"] else "NOT RUN"
         terminalreporter.line(f"{suite}: {ran} ({counts})")
-        for reason in sorted(Telling.reasons[suite]):
+        for reason in sorted(TELLING.reasons[suite]):
             terminalreporter.line(f"    {reason}")

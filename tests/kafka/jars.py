@@ -13,14 +13,14 @@ LIB = FOLDER / "target" / "lib"
 RESOLVE_SECONDS_MAX = 300
 
 
-class NoBroker(Exception):
+class NoBrokerError(Exception):
     """No real broker can be had on this machine; the text says why."""
 
 
 def broker_jars() -> Path:
     """Return the folder of the broker's jars; Maven fetches them the first time (16 s), and when pom.xml changes."""
     if shutil.which("java") is None:
-        raise NoBroker("no `java` on this machine (Java 17 is needed)")
+        raise NoBrokerError("no `java` on this machine (Java 17 is needed)")
     wanted = hashlib.sha256((FOLDER / "pom.xml").read_bytes()).hexdigest()
     stamp = LIB / "pom.sha256"
     LIB.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def broker_jars() -> Path:
 
 def _resolve() -> None:
     if shutil.which("mvn") is None:
-        raise NoBroker("no `mvn` on this machine, and the broker's jars are not in tests/kafka/target/lib")
+        raise NoBrokerError("no `mvn` on this machine, and the broker's jars are not in tests/kafka/target/lib")
     for jar in LIB.glob("*.jar"):
         jar.unlink()
     command = ["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={LIB}"]
@@ -42,9 +42,9 @@ def _resolve() -> None:
         subprocess.run(command, cwd=FOLDER, check=True, capture_output=True, timeout=RESOLVE_SECONDS_MAX)
     except subprocess.CalledProcessError as failure:
         last = (failure.stdout + failure.stderr).decode(errors="replace").strip().splitlines()[:3]
-        raise NoBroker(f"Maven could not fetch the broker's jars: {' | '.join(last)}") from failure
+        raise NoBrokerError(f"Maven could not fetch the broker's jars: {' | '.join(last)}") from failure
     except subprocess.TimeoutExpired as failure:
-        raise NoBroker(f"Maven did not fetch the broker's jars within {RESOLVE_SECONDS_MAX} s") from failure
+        raise NoBrokerError(f"Maven did not fetch the broker's jars within {RESOLVE_SECONDS_MAX} s") from failure
 
 
 def kafka_version() -> str:

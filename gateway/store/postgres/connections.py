@@ -52,9 +52,20 @@ def away_is_unavailable() -> Iterator[None]:
     except _AWAY as error:
         raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
     except asyncpg.InterfaceError as error:
-        if "clos" not in str(error):  # closed, is closing, connection was closed; other texts are our own misuse
+        if not _lost(error):
             raise
         raise Unavailable("the connection to the database was lost") from error
+
+
+def _lost(error: BaseException) -> bool:
+    """Say whether an error of asyncpg's own means that this connection is of no more use.
+
+    A dying server says goodbye between two statements; until the socket closes a moment later, asyncpg reports the
+    next statement as "another operation is in progress" or as a wrong internal state. (That would also be the sign of
+    a connection used by two tasks at once; `session` gives each its own.)
+    """
+    text = str(error)
+    return isinstance(error, asyncpg.InternalClientError) or "clos" in text or "operation is in progress" in text
 
 
 async def _as_it_is(_: Any) -> None:
@@ -66,7 +77,7 @@ class Connections:
 
     def __init__(self, url: str, schema: str, *, size: int) -> None:
         self._url = url
-        self._schema = schema
+        self._search_path = f'"{schema}"'  # quoted: a schema may be called `user` or `order`
         self._size = size
         self._pool: asyncpg.Pool[Any] | None = None
 
@@ -75,11 +86,12 @@ class Connections:
         with away_is_unavailable():
             self._pool = await asyncpg.create_pool(
                 self._url,
-                min_size=1,
+                min_size=0,
+                init_size=1,
                 max_size=self._size,
                 max_inactive_connection_lifetime=0,
                 command_timeout=_COMMAND_SECONDS,
-                server_settings={**_SETTINGS, "search_path": self._schema},
+                server_settings={**_SETTINGS, "search_path": self._search_path},
                 reset=_as_it_is,
             )
 
@@ -100,14 +112,20 @@ class Connections:
             raise Unavailable("the store is not connected")
         with away_is_unavailable():
             async with self._pool.acquire() as connection:
-                yield connection
+                try:
+                    yield connection
+                except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                    if _lost(error):
+                        with contextlib.suppress(asyncpg.InterfaceError):  # the pool has let go of it already
+                            connection.terminate()  # else the pool would try to roll back on it, and keep it
+                    raise
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[asyncpg.Connection[Any]]:
         """Open a connection beside the pool, for what takes long or listens: migrations, LISTEN."""
         with away_is_unavailable():
             connection = await asyncpg.connect(
-                self._url, server_settings={"search_path": self._schema, "timezone": "UTC"}
+                self._url, server_settings={"search_path": self._search_path, "timezone": "UTC"}
             )
             try:
                 yield connection

@@ -41,7 +41,7 @@ async def to_head(connection: asyncpg.Connection[Any], schema: str) -> int:
     wanted = files()
     await connection.execute("select pg_advisory_lock(hashtextextended($1, 0))", f"sundbro migrate {schema}")
     try:
-        await connection.execute(f"create schema if not exists {schema}")
+        await connection.execute(f'create schema if not exists "{schema}"')
         await connection.execute(
             "create table if not exists schema_version "
             "(number integer primary key, file text not null, applied timestamptz not null default now())"

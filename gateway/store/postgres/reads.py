@@ -86,7 +86,10 @@ class Reads:
 
     async def journal(self) -> AsyncIterator[MessageRow]:
         """See `store.port.Store.journal`."""
-        async with self._connections.alone() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        async with (
+            self._connections.alone() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
             async for row in connection.cursor(_MESSAGES["journal"], prefetch=500):
                 yield _message(row)
 

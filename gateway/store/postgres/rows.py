@@ -6,6 +6,7 @@ Pure: no I/O. The columns here are those of migrations/0001_spine.sql, in the or
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ VERSION_COLUMNS = ("updated", "message", "version", "type", "deleted", "id", "la
 
 _NOTHING = Index()
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
+_instant = functools.lru_cache(maxsize=256)(instant)  # a batch stamps all its versions with one moment
 TOMBSTONE = b"\0" * 16
 """The digest of a deletion; no body has it."""
 
@@ -93,7 +95,7 @@ class Row:
         self.digest = digest
         self.message = message
         self.index = index if body else _NOTHING
-        self.body = bodies.stamped(body, self.version, instant(self.updated)) if body else b""
+        self.body = bodies.stamped(body, self.version, _instant(self.updated)) if body else b""
 
     def _version_record(self) -> tuple[Any, ...]:
         return (self.updated, self.message, self.version, self.type, self.deleted, self.id, self.lane, self.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from gateway.clock import Clock, SystemClock
@@ -21,6 +22,7 @@ from gateway.store.postgres import leases, migrate, outbox, statements
 from gateway.store.postgres.connections import Connections
 from gateway.store.postgres.plan import Extract, Merge
 from gateway.store.postgres.reads import Reads
+from gateway.store.postgres.search import Searches
 from gateway.store.postgres.transact import Numbers, Transactor
 from gateway.store.postgres.trips import Trips
 
@@ -53,7 +55,7 @@ class PostgresStore:
         self._transactor = Transactor(
             self._connections,
             self._types,
-            outbox_partition,
+            functools.lru_cache(maxsize=1 << 16)(outbox_partition),
             merge,
             extract,
             clock or SystemClock(),
@@ -61,6 +63,7 @@ class PostgresStore:
             rids=Numbers(_SQL["resource_numbers"]),
         )
         self._reads = Reads(self._connections, self._types)
+        self._searches = Searches(self._connections, self._types)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
         self._lookups: Trips[tuple[str, str], Version | None] = Trips(
@@ -152,7 +155,7 @@ class PostgresStore:
 
     async def search(self, query: Query) -> Page:
         """See the port."""
-        raise NotImplementedError
+        return await self._searches.page(query)
 
     async def message(self, receipt: str) -> MessageRow | None:
         """See the port."""

@@ -1,6 +1,6 @@
 """One transaction of `apply`: look, plan, write. Retried whole when it met another one; nothing of it is half done.
 
-The order of locks is that of statements/apply.sql. The outbox heads come last: from there to the commit, transactions
+The order of locks is that of statements/apply.sql. The outbox heads come late: from there to the commit, transactions
 that publish into the same partition wait for one another, which is what makes its numbers gap-free and in commit order.
 """
 
@@ -97,7 +97,10 @@ class Transactor:
             applied = [_applied(plan, group, repeats=not advances) for group in wanted]
             await self._write(connection, plan)
             if advances:
-                moved = [(one.topic, one.partition, max(floors[one.topic, one.partition], one.next_offset)) for one in advances]
+                moved = [
+                    (one.topic, one.partition, max(floors[one.topic, one.partition], one.next_offset))
+                    for one in advances
+                ]
                 await connection.execute(_SQL["move_positions"], advances[0].group, *_columns(moved))
         return applied
 
@@ -130,10 +133,10 @@ class Transactor:
         await self._write_resources(connection, changed)
         if noted:
             await connection.execute(_SQL["note"], *_columns([_note(row) for row in noted]))
+        await self._send(connection, plan.outgoing)
         if plan.tallies:
             counts = [(*key, t.stored, t.rejected, t.duplicate) for key, t in sorted(plan.tallies.items())]
             await connection.execute(_SQL["count"], *_columns(counts))
-        await self._send(connection, plan.outgoing)
 
     async def _write_resources(self, connection: Connection, changed: Sequence[Row]) -> None:
         stored = [row.rid for row in changed if row.stored_version]

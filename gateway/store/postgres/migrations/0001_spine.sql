@@ -43,8 +43,10 @@ create index resource_patient_type on resource (patient, type, low desc nulls la
 create index resource_patient_code on resource (patient, code, low desc nulls last, rid desc) where patient is not null and code is not null;
 create index resource_type_code on resource (type, code, low desc nulls last, rid desc) where code is not null;
 create index resource_updated on resource (type, updated, rid) where not deleted;
--- fastupdate would make one unlucky writer flush everybody's pending entries: stalls of seconds.
-create index resource_tokens on resource using gin (tokens) with (fastupdate = off);
+-- New entries wait in a short list and go into the tree together: half the log volume and 1.5 times the rows a second
+-- of fastupdate = off. The list is short because a reader looks through it, and because whoever fills it up empties it:
+-- with the default of 4 MB one unlucky writer stood still for seconds, with this one for about a batch's own time.
+create index resource_tokens on resource using gin (tokens) with (fastupdate = on, gin_pending_list_limit = 256);
 
 -- Date parameters beside the main one.
 create table date_of (

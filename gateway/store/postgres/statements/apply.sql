@@ -1,5 +1,5 @@
 -- One transaction of `apply`, in the order in which it runs. Every writer takes its locks in this order: reading
--- position, message letters, current rows by (type, id), counts by (feed, part), outbox heads by part.
+-- position, message letters, current rows by (type, id), outbox heads by part, counts by (feed, part).
 
 -- name: positions
 -- The reading positions, held until the commit: $1 group, $2 topics, $3 partitions. `held`: the lease still runs.
@@ -65,14 +65,6 @@ update resource r set event = n.event, received = n.received, line = n.line, sta
 -- A message was replayed: $1 seq, and what it now is.
 update message set state = $2, stored = $3, type = $4, mapping = $5, provenance = $6, made = $7, reasons = $8 where seq = $1;
 
--- name: count
--- $1 feed, $2 partition of the source topic, $3 to $5 what to add to stored, rejected, duplicate.
-insert into feed_count (feed, part, stored, rejected, duplicate)
-select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[])
-    on conflict (feed, part) do update
-   set stored = feed_count.stored + excluded.stored, rejected = feed_count.rejected + excluded.rejected,
-       duplicate = feed_count.duplicate + excluded.duplicate;
-
 -- name: heads
 -- Take the outbox partitions, in order, until the commit: $1 partitions.
 select part, seq from outbox_head where part = any($1::integer[]) order by part for update;
@@ -82,6 +74,14 @@ insert into outbox_head (part) select unnest($1::integer[]) order by 1 on confli
 
 -- name: move_heads
 update outbox_head h set seq = n.seq from unnest($1::integer[], $2::bigint[]) as n (part, seq) where h.part = n.part;
+
+-- name: count
+-- $1 feed, $2 partition of the source topic, $3 to $5 what to add to stored, rejected, duplicate.
+insert into feed_count (feed, part, stored, rejected, duplicate)
+select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[])
+    on conflict (feed, part) do update
+   set stored = feed_count.stored + excluded.stored, rejected = feed_count.rejected + excluded.rejected,
+       duplicate = feed_count.duplicate + excluded.duplicate;
 
 -- name: move_positions
 -- $1 group, $2 topics, $3 partitions, $4 where they now stand.
