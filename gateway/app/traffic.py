@@ -41,11 +41,12 @@ class Traffic:
         self._rate = rate
         self._draw = random.Random(seed)  # noqa: S311  synthetic citizens, not secrets
         clock, people = SystemClock(), Citizens(seed, citizens)
+        municipality = Municipality(people, clock)
         self._sources: dict[str, Iterator[bytes]] = {
             "adt": Hospital(people, clock).adt(),
             "oru": Laboratory(people, clock).results(),
-            "notification": Municipality(people, clock).notifications(),
-            "observation": Municipality(people, clock).observations(),
+            "notification": municipality.notifications(),
+            "observation": municipality.observations(),
             "home": Home(people, clock, faults=FAULTS).batches(READINGS_A_MESSAGE),
         }
         self.acknowledged: Counter[str] = Counter()
