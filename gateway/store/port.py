@@ -45,6 +45,8 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    weak: tuple[str, ...] = ()
+    """`Change.weak`: elements that count as ENSURE though the mode is MERGE."""
     deleted: bool = False
     """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
 
