@@ -1,8 +1,8 @@
-"""Deterministic ids: the same business key gives the same resource id on every replay, and tells nothing.
+r"""Deterministic ids: the same business key gives the same resource id on every replay, and tells nothing.
 
 Everything that names a person goes through HMAC-SHA256 with the gateway's secret, so that neither an id nor a lane can
 be turned back into a CPR number by trying them all (there are fewer than 10^10).
-Source: feed-independent business keys per resource type, HL7 v2-to-FHIR practice; FHIR R4 id `[A-Za-z0-9\\-.]{1,64}`.
+Source: feed-independent business keys per resource type, HL7 v2-to-FHIR practice; FHIR R4 id `[A-Za-z0-9\-.]{1,64}`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Ids:
     def feed_lane(self, feed: str, sender: str) -> Lane:
         """Return the lane of messages without a person: one per feed and sender (connection)."""
         return Lane(self._digest("feed-lane", (feed, sender))[:16].hex())
+
+    def derive(self, purpose: str) -> bytes:
+        """Return a secret of its own for `purpose` (32 bytes), so that no two purposes share a key."""
+        return self._digest("derive", (purpose,))
 
     def uuid(self, *key: str) -> str:
         """Return a deterministic UUID (version 5 shape) for messages that must carry one."""

@@ -164,6 +164,19 @@ class EmbeddedPostgres:
         return _exists(self._pid)
 
 
+def running_url(data: Path) -> str:
+    """Return the address of the server that runs on a data folder now, '' when none does: for commands beside a gateway."""
+    cluster = data.expanduser().absolute() / "postgres"
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+        pid, socket_folder, status = int(lines[0]), Path(lines[4]), lines[7].strip()
+    except (OSError, IndexError, ValueError):
+        return ""
+    if status != "ready" or not _exists(pid) or not _serves(pid, cluster):
+        return ""
+    return folders.url_of(socket_folder)
+
+
 def _launch(folder: folders.Folder) -> subprocess.Popen[bytes]:
     with folder.start_log.open("wb") as log:
         return subprocess.Popen(  # noqa: S603

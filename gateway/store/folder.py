@@ -66,7 +66,12 @@ class Folder:
     @property
     def url(self) -> str:
         """The address of the server for asyncpg and libpq."""
-        return f"postgresql://{USER}@/postgres?host={self.socket}"
+        return url_of(self.socket)
+
+
+def url_of(socket: Path) -> str:
+    """Return the address of a server that listens in this socket folder."""
+    return f"postgresql://{USER}@/postgres?host={socket}"
 
 
 def binaries() -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,6 +47,11 @@ class Write:
     index: Index = field(default_factory=Index)
     weak: tuple[str, ...] = ()
     """`Change.weak`: elements that count as ENSURE though the mode is MERGE."""
+    expect: int | None = None
+    """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has
+    none); otherwise left alone. Times of events do not matter then."""
+    state: str | None = None
+    """Only a replay gives it: who stated which element, as `fhir.merge` keeps it, of a merged resource."""
     deleted: bool = False
     """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
 
@@ -98,10 +103,10 @@ class Advance:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction applies. `advance` None: writes from the API or a replay."""
+    """What one transaction applies. Without `advances`: writes from the API or a replay."""
 
     messages: list[MessageWrite]
-    advance: Advance | None = None
+    advances: tuple[Advance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +250,10 @@ class Store(Protocol):
         limit: int | None = None,
         seconds: float = 10.0,
     ) -> list[Lease]:
-        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: all that can be
-        had), and give back those held beyond `limit`. A taken-over partition gets a higher epoch. Call it every few
-        seconds: what is not renewed within `seconds` is free for others.
+        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: a fair share among
+        the owners of the group that are alive), and give back those held beyond. A taken-over partition gets a higher
+        epoch. Call it every few seconds: what is not renewed within `seconds` is free for others. `wanted` is in the
+        order of preference.
         """
         ...
 
@@ -287,8 +293,24 @@ class Store(Protocol):
         """Return the messages that made versions of a resource, oldest first."""
         ...
 
+    def journal(self) -> AsyncIterator[MessageRow]:
+        """Yield first arrivals (stored and rejected, no duplicates) in the order in which they were applied, as of now."""
+        ...
+
     async def counts(self) -> list[FeedCount]:
         """Return messages by state per feed."""
+        ...
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """Keep a feed from being translated until `resume_feed`; the first reason stands."""
+        ...
+
+    async def resume_feed(self, feed: str) -> None:
+        """Let a stopped feed go on."""
+        ...
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """Return the feeds that are stopped, with why."""
         ...
 
     async def outbox(self, partition: int, *, after: int, limit: int) -> list[OutboxRow]:

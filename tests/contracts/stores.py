@@ -154,4 +154,4 @@ def message(
 
 
 def batch(*messages: MessageWrite, advance: Advance | None = None) -> Batch:
-    return Batch(list(messages), advance)
+    return Batch(list(messages), (advance,) if advance else ())

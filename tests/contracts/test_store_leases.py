@@ -32,6 +32,17 @@ async def test_partitions_are_shared_and_given_back_at_the_limit(store):
     assert len(await store.claim("publish", "w2", WANTED)) == 4  # another group is another matter
 
 
+async def test_without_a_limit_owners_that_are_alive_share_fairly_and_a_dead_ones_share_comes_back(store):
+    assert len(await store.claim("translate", "w1", WANTED, seconds=0.5)) == 4
+    assert await store.claim("translate", "w2", WANTED) == []  # taken still, but now w1 hears of another owner
+    assert len(await store.claim("translate", "w1", WANTED, seconds=0.5)) == 2
+    assert [lease.partition for lease in await store.claim("translate", "w2", WANTED)] == [2, 3]
+    await asyncio.sleep(0.7)  # w1 is gone
+    assert len(await store.claim("translate", "w2", WANTED)) == 4
+    await store.release("translate", "w2")
+    assert len(await store.claim("translate", "w3", WANTED)) == 4
+
+
 async def test_renewal_keeps_the_epoch_and_the_position(store):
     (lease,) = await store.claim("translate", "w1", WANTED[:1])
     await store.apply(batch(*read(0, 3), advance=advance(lease, 3)))
@@ -42,7 +53,7 @@ async def test_renewal_keeps_the_epoch_and_the_position(store):
 async def test_a_lease_that_nobody_wants_any_more_is_given_back(store):
     await store.claim("translate", "w1", WANTED)
     assert len(await store.claim("translate", "w1", WANTED[:1])) == 1
-    assert len(await store.claim("translate", "w2", WANTED)) == 3
+    assert len(await store.claim("translate", "w2", WANTED, limit=4)) == 3
 
 
 async def test_released_partitions_are_free_at_once_and_fence_who_released_them(store):

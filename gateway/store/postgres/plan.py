@@ -200,6 +200,8 @@ class Plan:
 
     def _write(self, row: Row, write: Write, precedence: Precedence, message: MessageWrite, seq: int) -> bool:
         """Let one write meet its row; return whether it came late."""
+        if write.expect is not None:
+            return self._rewrite(row, write, precedence, seq)
         if (row.state is not None or write.mode is not Mode.PUT) and not write.deleted:
             return self._merge(row, write, precedence, message, seq)
         if row.precedence is not None and precedence < row.precedence:
@@ -212,6 +214,17 @@ class Plan:
             return False
         row.state = row.resource = None
         row.feed = message.feed
+        body = b"" if write.deleted else write.body
+        row.next_version(body=body, digest=digest, lane=write.lane, index=write.index, message=seq, now=self.now)
+        return False
+
+    def _rewrite(self, row: Row, write: Write, precedence: Precedence, seq: int) -> bool:
+        """Write what a replay says, whole, unless the row has moved since the replay looked at it."""
+        if row.version != write.expect:
+            return True
+        digest = TOMBSTONE if write.deleted else write.digest
+        row.precedence = precedence if row.precedence is None else max(row.precedence, precedence)
+        row.state, row.resource = write.state, None
         body = b"" if write.deleted else write.body
         row.next_version(body=body, digest=digest, lane=write.lane, index=write.index, message=seq, now=self.now)
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Unavailable
@@ -22,6 +22,7 @@ from gateway.store.postgres import leases, migrate, outbox, statements
 from gateway.store.postgres.connections import Connections
 from gateway.store.postgres.plan import Extract, Merge
 from gateway.store.postgres.reads import Reads
+from gateway.store.postgres.search import Searches
 from gateway.store.postgres.transact import Numbers, Transactor
 from gateway.store.postgres.trips import Trips
 
@@ -62,6 +63,7 @@ class PostgresStore:
             rids=Numbers(_SQL["resource_numbers"]),
         )
         self._reads = Reads(self._connections, self._types)
+        self._searches = Searches(self._connections, self._types)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
         self._lookups: Trips[tuple[str, str], Version | None] = Trips(
@@ -95,7 +97,7 @@ class PostgresStore:
 
     async def apply(self, batch: Batch) -> Applied:
         """See the port."""
-        if batch.advance is None:
+        if not batch.advances:
             applied = await self._writes.take(batch)
         else:
             (applied,) = await self._transactor.commit([batch])
@@ -153,7 +155,7 @@ class PostgresStore:
 
     async def search(self, query: Query) -> Page:
         """See the port."""
-        raise NotImplementedError
+        return await self._searches.page(query)
 
     async def message(self, receipt: str) -> MessageRow | None:
         """See the port."""
@@ -166,6 +168,22 @@ class PostgresStore:
     async def made(self, resource_type: str, resource_id: str) -> list[MessageRow]:
         """See the port."""
         return await self._reads.made(resource_type, resource_id)
+
+    def journal(self) -> AsyncIterator[MessageRow]:
+        """See the port."""
+        return self._reads.journal()
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """See the port."""
+        await self._reads.stop_feed(feed, why)
+
+    async def resume_feed(self, feed: str) -> None:
+        """See the port."""
+        await self._reads.resume_feed(feed)
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """See the port."""
+        return await self._reads.stopped_feeds()
 
     async def counts(self) -> list[FeedCount]:
         """See the port."""

@@ -75,7 +75,7 @@ class Transactor:
     mentions: set[Mention] = field(default_factory=set)
 
     async def commit(self, batches: Sequence[Batch]) -> list[Applied]:
-        """Apply batches in one transaction. At most one has `advance`, and then it is the only one.
+        """Apply batches in one transaction. At most one has `advances`, and then it is the only one.
 
         Raises Fenced, or Unavailable when the world failed or the transaction met others too often.
         """
@@ -90,17 +90,20 @@ class Transactor:
     async def _attempt(self, connection: Connection, batches: Sequence[Batch]) -> list[Applied]:
         async with connection.transaction():
             wanted = [list(batch.messages) for batch in batches]
-            advance = batches[0].advance
-            if advance is not None:
-                floor = await _hold(connection, advance)
-                wanted = [[message for message in wanted[0] if message.source.offset >= floor]]
+            advances = sorted(batches[0].advances, key=lambda one: (one.group, one.topic, one.partition))
+            floors = await _hold(connection, advances) if advances else {}
+            if advances:
+                wanted = [[message for message in wanted[0] if message.source.offset >= floors[_place(message)]]]
             messages = [message for group in wanted for message in group]
             plan = await self._look(connection, messages)
-            applied = [_applied(plan, group, repeats=advance is None) for group in wanted]
+            applied = [_applied(plan, group, repeats=not advances) for group in wanted]
             await self._write(connection, plan)
-            if advance is not None:
-                position = (advance.group, advance.topic, advance.partition, max(floor, advance.next_offset))
-                await connection.execute(_SQL["move_position"], *position)
+            if advances:
+                moved = [
+                    (one.topic, one.partition, max(floors[one.topic, one.partition], one.next_offset))
+                    for one in advances
+                ]
+                await connection.execute(_SQL["move_positions"], advances[0].group, *_columns(moved))
         return applied
 
     async def _look(self, connection: Connection, messages: Sequence[MessageWrite]) -> Plan:
@@ -168,15 +171,24 @@ class Transactor:
         await connection.execute(_SQL["move_heads"], list(heads), list(heads.values()))
 
 
-async def _hold(connection: Connection, advance: Advance) -> int:
-    """Lock the reading position and return it. Raises Fenced when the worker has lost the partition."""
-    found = await connection.fetchrow(_SQL["position"], advance.group, advance.topic, advance.partition)
-    if found is None or found["epoch"] != advance.epoch or not found["held"]:
-        raise Fenced(f"the lease on {advance.topic} {advance.partition} has ended or belongs to another worker")
-    floor: int = found["next_offset"]
-    if advance.from_offset > floor:
-        raise RuntimeError(f"a batch of {advance.topic} would skip offsets {floor} to {advance.from_offset - 1}")
-    return floor
+async def _hold(connection: Connection, advances: Sequence[Advance]) -> dict[tuple[str, int], int]:
+    """Lock the reading positions, in order, and return them. Raises Fenced when the worker has lost one of them."""
+    keys = _columns([(one.topic, one.partition) for one in advances])
+    found = {
+        (row["topic"], row["part"]): row for row in await connection.fetch(_SQL["positions"], advances[0].group, *keys)
+    }
+    for advance in advances:
+        row = found.get((advance.topic, advance.partition))
+        if row is None or row["epoch"] != advance.epoch or not row["held"]:
+            raise Fenced(f"the lease on {advance.topic} {advance.partition} has ended or belongs to another worker")
+        if advance.from_offset > row["next_offset"]:
+            skipped = f"offsets {row['next_offset']} to {advance.from_offset - 1}"
+            raise RuntimeError(f"a batch of {advance.topic} would skip {skipped}")
+    return {key: row["next_offset"] for key, row in found.items()}
+
+
+def _place(message: MessageWrite) -> tuple[str, int]:
+    return message.source.topic, message.source.partition
 
 
 async def _lock(connection: Connection, rows: Sequence[Row]) -> None:

@@ -1,10 +1,11 @@
 -- One transaction of `apply`, in the order in which it runs. Every writer takes its locks in this order: reading
 -- position, message letters, current rows by (type, id), outbox heads by part, counts by (feed, part).
 
--- name: position
--- The reading position, held until the commit: $1 group, $2 topic, $3 partition. `held` says that the lease runs still.
-select next_offset, epoch, expires > clock_timestamp() as held
-  from position where grp = $1 and topic = $2 and part = $3 for update;
+-- name: positions
+-- The reading positions, held until the commit: $1 group, $2 topics, $3 partitions. `held`: the lease still runs.
+select topic, part, next_offset, epoch, expires > clock_timestamp() as held
+  from position where grp = $1 and (topic, part) in (select * from unnest($2::text[], $3::integer[]))
+ order by topic, part for update;
 
 -- name: inbox
 -- What is known of the messages: $1 receipts; $2 letters; $3, $4 envelopes and the letters they came around;
@@ -85,5 +86,8 @@ select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::
    set stored = feed_count.stored + excluded.stored, rejected = feed_count.rejected + excluded.rejected,
        duplicate = feed_count.duplicate + excluded.duplicate;
 
--- name: move_position
-update position set next_offset = $4 where grp = $1 and topic = $2 and part = $3;
+-- name: move_positions
+-- $1 group, $2 topics, $3 partitions, $4 where they now stand.
+update position p set next_offset = n.next_offset
+  from unnest($2::text[], $3::integer[], $4::bigint[]) as n (topic, part, next_offset)
+ where p.grp = $1 and p.topic = n.topic and p.part = n.part;
