@@ -46,12 +46,24 @@ def observation(number: int, chance: random.Random) -> Write:
         "meta": {"source": "urn:sundbro:feed:hospital#r0000000"},
         "identifier": [{"system": "https://lab.example/results", "value": f"S{number}"}],
         "status": "final",
-        "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}]}],
-        "code": {"coding": [{"system": "http://loinc.org", "code": f"{code}-1"}, {"system": "urn:oid:1.2.208.176.2.1", "code": f"NPU{code:05d}"}]},
+        "category": [
+            {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}]}
+        ],
+        "code": {
+            "coding": [
+                {"system": "http://loinc.org", "code": f"{code}-1"},
+                {"system": "urn:oid:1.2.208.176.2.1", "code": f"NPU{code:05d}"},
+            ]
+        },
         "subject": {"reference": f"Patient/p{patient}"},
         "effectiveDateTime": at.isoformat(),
         "performer": [{"reference": f"Organization/o{patient % 2000}"}],
-        "valueQuantity": {"value": chance.randrange(1000), "unit": "mmol/L", "system": "http://unitsofmeasure.org", "code": "mmol/L"},
+        "valueQuantity": {
+            "value": chance.randrange(1000),
+            "unit": "mmol/L",
+            "system": "http://unitsofmeasure.org",
+            "code": "mmol/L",
+        },
         "referenceRange": [{"low": {"value": 3, "unit": "mmol/L"}, "high": {"value": 6, "unit": "mmol/L"}}],
     }
     index = Index(
@@ -73,7 +85,9 @@ def observation(number: int, chance: random.Random) -> Write:
         ],
     )
     body = bodies.prepare(resource)
-    return Write("Observation", resource["id"], Mode.PUT, body, bodies.content_digest(body), at, f"{patient:032x}", (), index)
+    return Write(
+        "Observation", resource["id"], Mode.PUT, body, bodies.content_digest(body), at, f"{patient:032x}", (), index
+    )
 
 
 def messages(count: int, per_message: int, seed: int) -> list[MessageWrite]:
@@ -105,7 +119,9 @@ async def bare_copy(connection: asyncpg.Connection[Any], given: list[MessageWrit
     began = time.perf_counter()
     for start in range(0, len(records), size):
         async with connection.transaction():
-            await connection.copy_records_to_table("resource", records=records[start : start + size], columns=RESOURCE_COLUMNS)
+            await connection.copy_records_to_table(
+                "resource", records=records[start : start + size], columns=RESOURCE_COLUMNS
+            )
     return len(records) / (time.perf_counter() - began)
 
 
@@ -164,13 +180,25 @@ async def measure(url: str, resources: int, per_message: int, per_batch: int) ->
     def note(what: str, rate: float, seconds: list[float] | None = None) -> None:
         line: dict[str, Any] = {"what": what, "per_second": round(rate)}
         if seconds:
-            line |= {"p50_ms": percentile(seconds, 0.5), "p99_ms": percentile(seconds, 0.99), "worst_ms": percentile(seconds, 1)}
+            line |= {
+                "p50_ms": percentile(seconds, 0.5),
+                "p99_ms": percentile(seconds, 0.99),
+                "worst_ms": percentile(seconds, 1),
+            }
         found.append(line)
-        print(f"{what:58} {line['per_second']:>8,}/s", *(f"{name[:-3]} {line[name]} ms" for name in line if name.endswith("_ms")), flush=True)
+        print(
+            f"{what:58} {line['per_second']:>8,}/s",
+            *(f"{name[:-3]} {line[name]} ms" for name in line if name.endswith("_ms")),
+            flush=True,
+        )
 
     def make(schema: str) -> PostgresStore:
         return PostgresStore(
-            url, schema=schema, outbox_partition=lambda key: partition_of(key.encode(), 8), extract=_unused, merge=_unused
+            url,
+            schema=schema,
+            outbox_partition=lambda key: partition_of(key.encode(), 8),
+            extract=_unused,
+            merge=_unused,
         )
 
     limit = make("limit")
@@ -192,7 +220,9 @@ async def measure(url: str, resources: int, per_message: int, per_batch: int) ->
     rate, seconds = await apply_all(store, messages(200, 1, 2), 1)
     note("apply, 1 message of 1 a transaction", rate, seconds)
     for clients in (1, 16, 64):
-        rate, seconds = await small_writes(store, messages(150 * clients if clients > 1 else 200, 1, 10 + clients), clients)
+        rate, seconds = await small_writes(
+            store, messages(150 * clients if clients > 1 else 200, 1, 10 + clients), clients
+        )
         note(f"apply without position, {clients} writers (group commit)", rate, seconds)
 
     ids = [write.id for message in given for write in message.writes]
@@ -202,7 +232,9 @@ async def measure(url: str, resources: int, per_message: int, per_batch: int) ->
     pool = await asyncpg.create_pool(url, min_size=8, max_size=8, server_settings={"search_path": "bench"})
 
     async def one(_: str, name: str) -> Any:
-        return await pool.fetchrow("select version, updated, body from resource where type = $1 and id = $2", store._types["Observation"], name)  # noqa: SLF001
+        return await pool.fetchrow(
+            "select version, updated, body from resource where type = $1 and id = $2", store._types["Observation"], name
+        )
 
     rate, seconds = await reads(one, ids, 16, 10_000)
     note("read by id, one query a read from a pool, 16 readers", rate, seconds)
@@ -228,7 +260,11 @@ async def main() -> None:
             found = await measure(url, given.resources, given.per_message, given.per_batch)
         finally:
             await postgres.stop()
-    machine = {"cores": os.cpu_count(), "load": round(statistics.fmean(os.getloadavg()), 1), "python": platform.python_version()}
+    machine = {
+        "cores": os.cpu_count(),
+        "load": round(statistics.fmean(os.getloadavg()), 1),
+        "python": platform.python_version(),
+    }
     print(json.dumps({"benchmark": "store", "machine": machine, "results": found}))
 
 

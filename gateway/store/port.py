@@ -45,6 +45,8 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    weak: tuple[str, ...] = ()
+    """`Change.weak`: elements that count as ENSURE though the mode is MERGE."""
     expect: int | None = None
     """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has
     none); otherwise left alone. Times of events do not matter then."""
