@@ -67,7 +67,9 @@ class Settings(pydantic.BaseModel):
         description="Messages a process holds between door and durable; beyond: 429, and MLLP stops reading.",
     )
     inflight_bytes_max: int = pydantic.Field(
-        128 << 20, gt=0, description="Bytes a process holds between door and durable, half-read bodies and blocks included."
+        128 << 20,
+        gt=0,
+        description="Bytes a process holds between door and durable, half-read bodies and blocks included.",
     )
     body_seconds_max: float = pydantic.Field(
         60.0, gt=0, description="An HTTP body that is not complete after so long is answered with 408."

@@ -1,1 +1,27 @@
 """Who may see what: decide(actor, query) → a narrowed query, or a refusal. Pure."""
+
+from gateway.access.decide import (
+    Actor,
+    History,
+    Kind,
+    NotPermitted,
+    Permitted,
+    Read,
+    Search,
+    VersionRead,
+    Why,
+    decide,
+)
+
+__all__ = [
+    "Actor",
+    "History",
+    "Kind",
+    "NotPermitted",
+    "Permitted",
+    "Read",
+    "Search",
+    "VersionRead",
+    "Why",
+    "decide",
+]

@@ -82,8 +82,13 @@ class Connections:
             timeout=ACQUIRE_SECONDS_MAX,
             command_timeout=STATEMENT_SECONDS_MAX,
             server_settings=_SETTINGS,
+            reset=_leave,
         )
         return pool
+
+
+async def _leave(_connection: object) -> None:
+    """Give a connection back as it is: our statements leave nothing on it, and asyncpg's reset is a round trip."""
 
 
 @contextlib.contextmanager

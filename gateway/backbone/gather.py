@@ -124,11 +124,11 @@ class Gatherer:
         call = _Call(asyncio.get_running_loop().create_future(), [None] * len(records), len(records))
         self._calls.add(call)
         call.done.add_done_callback(lambda _: self._calls.discard(call))
-        lanes: dict[_Lane, None] = {}
+        lanes: list[_Lane] = []
         for index, (record, partition, size) in enumerate(zip(records, partitions, sizes, strict=True)):
             lane = self._lane(record.topic, partition)
             lane.waiting.append(_Part(call, index, record, size))
-            lanes[lane] = None
+            lanes.append(lane)
             if not lane.busy:
                 self._ready[lane] = None
         self._pump()
@@ -136,8 +136,10 @@ class Gatherer:
             async with asyncio.timeout(self._limits.append_seconds_max):
                 return await call.done
         except TimeoutError:
-            for lane in lanes:
-                self._fail_waiting(lane, errors.Unavailable("an earlier record of this partition was not confirmed"))
+            behind = errors.Unavailable("an earlier record of this partition was not confirmed")
+            for lane, written in zip(lanes, call.positions, strict=True):
+                if written is None:
+                    self._fail_waiting(lane, behind)
             raise errors.Unavailable(
                 f"the backbone did not confirm within {self._limits.append_seconds_max:g} s"
             ) from None

@@ -10,6 +10,7 @@ every retry, and aiokafka would not have more than one in flight anyway.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -183,6 +184,10 @@ class KafkaBackbone:
     async def trim(self, topic: str, before: Mapping[int, int]) -> None:
         """Forget records below the given offset of each partition; never more than there are."""
         await self._started_topics().trim({await self._partition(topic, n): offset for n, offset in before.items()})
+
+    async def expire(self, now: dt.datetime) -> int:  # noqa: ARG002  Kafka keeps to the topics' retention by itself
+        """See the port."""
+        return 0
 
     async def ready(self) -> None:
         """Return when a broker answers; raise `errors.Unavailable` when none does."""

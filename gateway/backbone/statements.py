@@ -73,8 +73,8 @@ FORGET = """
     where head.topic_id = $1 and head.partition = given.partition
 """
 
-# A partition loses what lies before its first batch that is young enough. Everything is decided on one snapshot, so that
-# a batch written meanwhile is never taken for an old one.
+# A partition loses what lies before its first batch that is young enough. Everything is decided on one snapshot, so
+# that a batch written meanwhile is never taken for an old one.
 EXPIRE = """
     with old as materialized (
       select head.topic_id, head.partition, coalesce(

@@ -1,7 +1,7 @@
 """The one door for JSON: bytes → plain values with exact decimals, and back. Strict where the wire must be strict.
 
 `loads` refuses what parsers disagree about (RFC 8259 §4, §6, §8.2): duplicate names, NaN and infinities, lone
-surrogates, numbers that written out take more than 50 digits, nesting over a limit. Every refusal is
+surrogates, numbers of more than 50 digits or beyond what a double holds, nesting over a limit. Every refusal is
 `errors.Incorrect`; its text says what, its `at` says where (`entry[3].resource.valueQuantity.value`, or line and
 column), and neither repeats a value.
 
@@ -23,8 +23,10 @@ from gateway.errors import Incorrect
 
 DEPTH_MAX = 64
 DIGITS_MAX = 50
+EXPONENT_MAX = 300
+"""With all digits counted, 1E+300 and 1E-300 stay inside what a double holds (RFC 8259 §6)."""
 
-_TOO_LONG = f"a number has more than {DIGITS_MAX} digits when it is written out"
+_TOO_LONG = f"a number has more than {DIGITS_MAX} digits"
 _LOCATE_BYTES_MAX = 1 << 20
 _STRUCTURAL = b'{}[]"'
 _NOT_STRUCTURAL = bytes(byte for byte in range(256) if byte not in _STRUCTURAL)
@@ -57,11 +59,10 @@ def _decimal(text: str) -> Decimal:
     if len(text) > DIGITS_MAX or "e" in text or "E" in text:
         significand, _, exponent = text.lower().partition("e")
         before, _, after = significand.lstrip("-").partition(".")
-        if len(exponent) > DIGITS_MAX:
+        if len(before) + len(after) > DIGITS_MAX:
             raise _FaultError(_TOO_LONG)
-        shift = int(exponent or "0")
-        if max(len(before) + len(after), len(before) + shift, len(after) - shift) > DIGITS_MAX:
-            raise _FaultError(_TOO_LONG)
+        if len(exponent) > DIGITS_MAX or abs(int(exponent or "0")) + DIGITS_MAX > EXPONENT_MAX:
+            raise _FaultError("a number is greater or smaller than other readers can hold")
     return Decimal(text)
 
 
@@ -209,7 +210,7 @@ def dumps(value: Any) -> bytes:
 def _fragment(value: object) -> orjson.Fragment:
     if isinstance(value, Decimal) and value.is_finite():
         text = str(value)
-        if "E" in text and "E+" not in text:
+        if "E-" in text and len(text) + int(text.partition("E-")[2]) <= DIGITS_MAX:
             text = f"{value:f}"  # 1E-7 is what Decimal calls 0.0000001; 1E+2 keeps its exponent: it is not 100
         return orjson.Fragment(text)
     msg = f"{type(value).__name__} is not a JSON value"

@@ -66,7 +66,8 @@ class ConnectionOpened(Observation):
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed(Observation):
     """A sender's connection ended: `why` is peer, idle, block-timeout, unavailable (not durable, so
-    not answered), full (too many connections), tls, stop, fault (ours)."""
+    not answered), full (too many connections), tls, stop, fault (ours).
+    """
 
     door: str
     feed: str

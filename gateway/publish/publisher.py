@@ -65,7 +65,15 @@ class Publisher:
     """One worker; several share the outbox partitions by leases."""
 
     def __init__(
-        self, *, owner: str, partitions: int, backbone: Backbone, store: Store, tell: events.Tell, clock: Clock, retention_hours: int = 0
+        self,
+        *,
+        owner: str,
+        partitions: int,
+        backbone: Backbone,
+        store: Store,
+        tell: events.Tell,
+        clock: Clock,
+        retention_hours: int = 0,
     ) -> None:
         self._owner = owner
         self._partitions = partitions
@@ -110,7 +118,8 @@ class Publisher:
         if now - self._renewed < RENEW_SECONDS:
             return
         leases = {
-            lease.partition: lease for lease in await self._store.claim(GROUP, self._owner, self._wanted, seconds=LEASE_SECONDS)
+            lease.partition: lease
+            for lease in await self._store.claim(GROUP, self._owner, self._wanted, seconds=LEASE_SECONDS)
         }
         for partition, lease in leases.items():
             held = self._leases.get(partition)
@@ -135,7 +144,9 @@ class Publisher:
         records = [record_of(row) for row in rows]
         missing = {record.topic for record in records} - self._topics
         if missing:
-            await self._backbone.ensure([TopicSpec(name, self._partitions, self._retention_hours) for name in sorted(missing)])
+            await self._backbone.ensure(
+                [TopicSpec(name, self._partitions, self._retention_hours) for name in sorted(missing)]
+            )
             self._topics |= missing
         await self._backbone.append(records)
         await self._store.published(partition, rows[-1].seq, epoch=self._leases[partition].epoch)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,6 +45,13 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    expect: int | None = None
+    """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has
+    none); otherwise left alone. Times of events do not matter then."""
+    state: str | None = None
+    """Only a replay gives it: who stated which element, as `fhir.merge` keeps it, of a merged resource."""
+    deleted: bool = False
+    """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
 
 
 @dataclass(slots=True)
@@ -241,9 +248,10 @@ class Store(Protocol):
         limit: int | None = None,
         seconds: float = 10.0,
     ) -> list[Lease]:
-        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: all that can be
-        had), and give back those held beyond `limit`. A taken-over partition gets a higher epoch. Call it every few
-        seconds: what is not renewed within `seconds` is free for others.
+        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: a fair share among
+        the owners of the group that are alive), and give back those held beyond. A taken-over partition gets a higher
+        epoch. Call it every few seconds: what is not renewed within `seconds` is free for others. `wanted` is in the
+        order of preference.
         """
         ...
 
@@ -281,6 +289,10 @@ class Store(Protocol):
 
     async def made(self, resource_type: str, resource_id: str) -> list[MessageRow]:
         """Return the messages that made versions of a resource, oldest first."""
+        ...
+
+    def journal(self) -> AsyncIterator[MessageRow]:
+        """Yield first arrivals (stored and rejected, no duplicates) in the order in which they were applied, as of now."""
         ...
 
     async def counts(self) -> list[FeedCount]:

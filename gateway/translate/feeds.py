@@ -28,16 +28,26 @@ class FeedFile(pydantic.BaseModel):
     organisation: str = pydantic.Field("", description="The sender's organisation, named in Provenance.")
     organisation_sor: str = pydantic.Field("", description="Its SOR code.")
     charset: str = pydantic.Field("utf-8", description="Character set where a message does not name one.")
-    timezone: str = pydantic.Field("Europe/Copenhagen", description="Zone of times that carry none, with its daylight-saving rules.")
+    timezone: str = pydantic.Field(
+        "Europe/Copenhagen", description="Zone of times that carry none, with its daylight-saving rules."
+    )
     content_types: list[str] = pydantic.Field(default_factory=list, description="Content types the HTTP door takes.")
-    doors: list[Literal["http", "mllp", "files"]] = pydantic.Field(default_factory=lambda: ["http"], description="Doors it may come through.")
-    systems: dict[str, str] = pydantic.Field(default_factory=dict, description="The sender's own names of identifier and code systems → URI.")
+    doors: list[Literal["http", "mllp", "files"]] = pydantic.Field(
+        default_factory=lambda: ["http"], description="Doors it may come through."
+    )
+    systems: dict[str, str] = pydantic.Field(
+        default_factory=dict, description="The sender's own names of identifier and code systems → URI."
+    )
     message_bytes_max: int = pydantic.Field(10 << 20, gt=0, description="Largest message.")
-    rejection_share_max: _Share = pydantic.Field(0.8, description="The feed stops when more than this share of the last messages was rejected.")
+    rejection_share_max: _Share = pydantic.Field(
+        0.8, description="The feed stops when more than this share of the last messages was rejected."
+    )
     rejection_window: int = pydantic.Field(200, ge=20, description="How many last messages that share is taken of.")
     accept_test_messages: bool = pydantic.Field(False, description="Take messages marked training or debugging.")
     mutual_tls: bool = pydantic.Field(False, description="MLLP only with a client certificate.")
-    options: dict[str, Any] = pydantic.Field(default_factory=dict, description="What only this format reads; its README names them.")
+    options: dict[str, Any] = pydantic.Field(
+        default_factory=dict, description="What only this format reads; its README names them."
+    )
     samples: str = pydantic.Field("", description="Folder of golden pairs.")
 
 

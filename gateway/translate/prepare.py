@@ -42,7 +42,7 @@ def judged(translation: Translation) -> list[Reason]:
     reasons: list[Reason] = []
     for change in translation.changes:
         for issue in validate(change.resource):
-            at = f"{change.resource.get('resourceType')}/{change.resource.get('id')} {issue.at}"
+            at = f"{change.resource.get('resourceType')}/{change.resource.get('id')} {issue.path}"
             reasons.append(Reason(RejectionCode.INVALID_RESOURCE, at, issue.text))
     return reasons
 

@@ -34,7 +34,10 @@ def provenance(raw: RawMessage, letter: str, changes: list[Change], feed: Feed, 
         "recorded": instant(raw.received_at),
         "activity": {"coding": [{"system": _OPERATIONS, "code": "CREATE", "display": "create"}]},
         "agent": [
-            {"type": {"coding": [{"system": _AGENT_TYPES, "code": "author", "display": "Author"}]}, "who": organisation},
+            {
+                "type": {"coding": [{"system": _AGENT_TYPES, "code": "author", "display": "Author"}]},
+                "who": organisation,
+            },
             {
                 "type": {"coding": [{"system": _AGENT_TYPES, "code": "assembler", "display": "Assembler"}]},
                 "who": {"identifier": {"system": MAPPINGS, "value": f"{feed.format}@{mapping}"}, "display": "Sundbro"},

@@ -61,7 +61,8 @@ class Translator:
         self._owner = owner
         self._stations = stations
         self._topics = topics
-        self._wanted = [(topic, partition) for topic in topics for partition in range(partitions)]
+        # A partition of every feed with one translator: a person's messages of all feeds then meet in one place.
+        self._wanted = [(topic, partition) for partition in range(partitions) for topic in topics]
         self._backbone = backbone
         self._store = store
         self._tell = tell
@@ -166,7 +167,12 @@ class Translator:
             self._move(work, key, position.offset + 1)
             self._tell(
                 events.MessageTranslated(
-                    raw.feed, raw.receipt, prepared.translation.message_type, len(prepared.write.writes), time.perf_counter() - started, raw.traceparent
+                    raw.feed,
+                    raw.receipt,
+                    prepared.translation.message_type,
+                    len(prepared.write.writes),
+                    time.perf_counter() - started,
+                    raw.traceparent,
                 )
             )
             if count % YIELD_EVERY == 0:
@@ -220,11 +226,22 @@ class Translator:
                 visible = (now - write.received_at).total_seconds()
                 self._tell(
                     events.MessageStored(
-                        write.feed, write.receipt, len(done.versions), done.unchanged, done.late, visible, seconds, write.traceparent
+                        write.feed,
+                        write.receipt,
+                        len(done.versions),
+                        done.unchanged,
+                        done.late,
+                        visible,
+                        seconds,
+                        write.traceparent,
                     )
                 )
             self._limits[write.feed].note(write.reasons, rejected=done.state is MessageState.REJECTED)
-        self._tell(events.BatchApplied(",".join(sorted({key[0] for key in work.advances})), len(work.prepared), versions, seconds))
+        self._tell(
+            events.BatchApplied(
+                ",".join(sorted({key[0] for key in work.advances})), len(work.prepared), versions, seconds
+            )
+        )
 
     async def _watch_limits(self, work: Work) -> None:
         for feed in {prepared.write.feed for prepared in work.prepared}:

@@ -18,8 +18,8 @@ from gateway.model import Position, Record
 from tests.contracts.backbones import House, kafka_house, postgres_house
 from tests.contracts.test_backbone import ALL, PARTITIONS, TOPIC, everything
 from tests.kafka.broker import Broker, Cluster
-from tests.kafka.jars import NoBrokerError
 from tests.kafka.fixtures import missing
+from tests.kafka.jars import NoBrokerError
 from tests.postgres.server import Server
 
 LANES = 16

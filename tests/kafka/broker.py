@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.kafka.jars import FOLDER, NoBrokerError, broker_jars
@@ -131,6 +132,8 @@ class Broker:
         """SIGSTOP: the process stands still with its connections open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
 
     def resume(self) -> None:
         assert self._process is not None

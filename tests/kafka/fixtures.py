@@ -58,6 +58,9 @@ def _kafka() -> Iterator[Broker | str]:
         broker.remove()
         yield str(failure)
         return
+    except BaseException:
+        broker.remove()
+        raise
     TELLING.broker = f"Apache Kafka {kafka_version()}, started by the tests"
     try:
         yield broker

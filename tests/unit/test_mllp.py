@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ def read(stream: bytes, cuts: list[int], bytes_max: int = 10_000) -> list[mllp.F
     decoder = mllp.Decoder(bytes_max)
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     found: list[mllp.Frame | mllp.FrameError] = []
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         found += decoder.feed(stream[start:end])
     return found + decoder.idle()
 

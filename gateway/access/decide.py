@@ -1,0 +1,121 @@
+"""May this actor do this? `decide` gives the intent back as `Permitted`, or refuses. Deny by default.
+
+What `serve` gives to the store is `Permitted[…]`, and only this module makes one: to forget the check is a type error.
+Today the scopes of a token decide. Purpose, relation, consent and `spærring` (a citizen's block) come to the same
+door: they will narrow `Search.query`, not filter what comes back, and a refused read will look like one of nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import ClassVar, Final, Generic, TypeVar
+
+from gateway.access.scopes import Letter, Scopes
+from gateway.errors import Denied
+from gateway.search.query import Query
+
+
+class Kind(enum.StrEnum):
+    """What sort of caller an actor is."""
+
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who is asking: a registered client and what it was given. Whoever verified the token made it."""
+
+    client: str
+    scopes: Scopes
+    kind: Kind = Kind.SYSTEM
+
+    @property
+    def feeds(self) -> frozenset[str]:
+        """The feeds it may post to."""
+        return self.scopes.feeds
+
+
+class Why(enum.StrEnum):
+    """Why a request was refused. Closed: the words of `AccessRefused` events and of the audit to come."""
+
+    NO_TOKEN = "no-token"  # noqa: S105
+    INVALID_TOKEN = "invalid-token"  # noqa: S105
+    NO_SCOPE = "no-scope"
+    NOT_ITS_PAGE = "not-its-page"
+
+
+class NotPermitted(Denied):
+    """403, with the reason from the closed list."""
+
+    def __init__(self, text: str, why: Why) -> None:
+        super().__init__(text)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The current version of one resource."""
+
+    type: str
+    id: str
+    letter: ClassVar[Letter] = Letter.READ
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRead:
+    """One version of one resource."""
+
+    type: str
+    id: str
+    version: int
+    letter: ClassVar[Letter] = Letter.READ
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The versions of one resource, newest first, below version `before`."""
+
+    type: str
+    id: str
+    count: int
+    before: int | None = None
+    letter: ClassVar[Letter] = Letter.READ
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A type-level search."""
+
+    query: Query
+    letter: ClassVar[Letter] = Letter.SEARCH
+
+    @property
+    def type(self) -> str:
+        """The resource type that is searched."""
+        return self.query.type
+
+
+Intent = Read | VersionRead | History | Search
+I_co = TypeVar("I_co", bound=Intent, covariant=True)
+I_ = TypeVar("I_", bound=Intent)
+_SEAL: Final = object()
+
+
+class Permitted(Generic[I_co]):
+    """An intent that `decide` allowed, narrowed to what the actor may see. Cannot be made elsewhere."""
+
+    __slots__ = ("actor", "intent")
+
+    def __init__(self, intent: I_co, actor: Actor, seal: object) -> None:
+        if seal is not _SEAL:
+            raise TypeError("only access.decide permits")
+        self.intent: Final = intent
+        self.actor: Final = actor
+
+
+def decide(actor: Actor, intent: I_) -> Permitted[I_]:
+    """Return the intent as permitted to the actor. Raises NotPermitted when no scope opens it."""
+    if not actor.scopes.allow(intent.type, intent.letter):
+        raise NotPermitted(f"no scope of this token opens {intent.type}.{intent.letter.value}", Why.NO_SCOPE)
+    return Permitted(intent, actor, _SEAL)

@@ -1,0 +1,155 @@
+"""A bearer token → a `Principal`, or 401. Checks what RFC 9068 §4 and RFC 8725 ask, and takes nothing on trust.
+
+The algorithm and the keys are ours to choose, never the header's: ES256 alone, `kid` among the known, any header that
+would bring a key along (`jku`, `jwk`, `x5u`, `x5c`) or demand something unknown (`crit`) is refused. A token that held
+is remembered until it expires, at most 60 seconds, so that a thousand requests cost one signature check.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from joserfc import errors as jose
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from gateway.access import Actor, Why
+from gateway.access import scopes as access_scopes
+from gateway.clock import UTC, Clock
+from gateway.errors import Unauthenticated
+from gateway.identity.principal import Principal
+
+ALGORITHM: Final = "ES256"
+TYPE: Final = "at+jwt"
+TOKEN_CHARACTERS_MAX: Final = 8192
+LIFETIME_MAX: Final = dt.timedelta(hours=24)
+SKEW: Final = dt.timedelta(seconds=60)
+REMEMBERED: Final = dt.timedelta(seconds=60)
+_REMEMBERED_MAX: Final = 2048
+_PARTS: Final = ("header", "payload", "signature")
+_HEADER: Final = {"alg": ALGORITHM, "typ": TYPE}
+_TIMES: Final = ("exp", "iat", "nbf")
+
+
+class NotAuthenticated(Unauthenticated):
+    """401, with the reason from the closed list."""
+
+    def __init__(self, text: str, why: Why) -> None:
+        super().__init__(text)
+        self.why = why
+
+
+class Headers(Protocol):
+    """The headers of a request, looked up by name in any case."""
+
+    def get(self, key: str, /) -> str | None:
+        """Return a header, None when it is not there."""
+        ...
+
+
+class Request(Protocol):
+    """What has headers: a Starlette or FastAPI request."""
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers."""
+        ...
+
+
+class Verifier:
+    """Verifies access tokens of one issuer for one audience, with the public keys it is given by `kid`."""
+
+    def __init__(self, *, issuer: str, audience: str, keys: Mapping[str, ECKey], clock: Clock) -> None:
+        self._issuer = issuer
+        self._audience = audience
+        self._keys = dict(keys)
+        self._clock = clock
+        self._remembered: OrderedDict[str, tuple[Principal, dt.datetime]] = OrderedDict()
+
+    def authorise(self, authorization: str | None) -> Principal:
+        """Return whom an Authorization header speaks for. Raises NotAuthenticated (401)."""
+        if not authorization:
+            raise NotAuthenticated("this address needs a bearer token", Why.NO_TOKEN)
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotAuthenticated("the Authorization header is not `Bearer <token>`", Why.INVALID_TOKEN)
+        return self.verify(token.strip())
+
+    async def of_request(self, request: Request) -> Principal:
+        """Return whom a request speaks for: `authorise` for the doors. Raises NotAuthenticated (401)."""
+        return self.authorise(request.headers.get("authorization"))
+
+    def verify(self, token: str) -> Principal:
+        """Return the principal of an access token. Raises NotAuthenticated (401)."""
+        now = self._clock.now()
+        known = self._remembered.get(token)
+        if known is not None and now < known[1]:
+            return known[0]
+        principal = self._verified(token, now)
+        self._remembered[token] = (principal, min(now + REMEMBERED, principal.expires))
+        if len(self._remembered) > _REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+        return principal
+
+    def _verified(self, token: str, now: dt.datetime) -> Principal:
+        if len(token) > TOKEN_CHARACTERS_MAX or token.count(".") != len(_PARTS) - 1:
+            raise _invalid("not a signed token")
+        key = self._keys.get(_kid(token))
+        if key is None:
+            raise _invalid("signed with a key that is not known")
+        try:
+            claims = jwt.decode(token, key, algorithms=[ALGORITHM]).claims
+        except (jose.JoseError, ValueError, TypeError, KeyError) as error:
+            raise _invalid("the signature does not hold") from error
+        expires = self._check(claims, now)
+        client, scope, token_id = claims.get("client_id"), claims.get("scope"), claims.get("jti")
+        if not (isinstance(client, str) and client and client == claims.get("sub") and isinstance(scope, str)):
+            raise _invalid("client_id, sub and scope do not belong together")
+        if not (isinstance(token_id, str) and token_id):
+            raise _invalid("it has no jti")
+        try:
+            scopes = access_scopes.parse(scope.split())
+        except access_scopes.ScopeError as error:
+            raise _invalid(str(error)) from None
+        return Principal(Actor(client, scopes), self._issuer, token_id, expires)
+
+    def _check(self, claims: Mapping[str, Any], now: dt.datetime) -> dt.datetime:
+        """Check who made it, for whom, and when; return when it expires."""
+        if claims.get("iss") != self._issuer:
+            raise _invalid("from another issuer")
+        if claims.get("aud") not in (self._audience, [self._audience]):
+            raise _invalid("for another audience")
+        times = [claims.get(name) for name in _TIMES]
+        if not all(type(moment) is int and 0 <= moment < 1 << 40 for moment in times):
+            raise _invalid("exp, iat and nbf are whole seconds")
+        expires, issued, begins = (dt.datetime.fromtimestamp(moment, UTC) for moment in times if moment is not None)
+        if now >= expires:
+            raise _invalid("expired")
+        if issued > now + SKEW or begins > now + SKEW:
+            raise _invalid("not valid yet")
+        if not dt.timedelta() < expires - issued <= LIFETIME_MAX:
+            raise _invalid(f"lives longer than {LIFETIME_MAX}")
+        return expires
+
+
+def _kid(token: str) -> str:
+    """Return the `kid` of a header that has exactly what ours have."""
+    part = token.partition(".")[0]
+    try:
+        header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, RecursionError) as error:
+        raise _invalid("not a signed token") from error
+    if not isinstance(header, dict) or set(header) != {*_HEADER, "kid"} or not isinstance(header["kid"], str):
+        raise _invalid("its header is not alg, typ and kid alone")
+    if any(header[name] != value for name, value in _HEADER.items()):
+        raise _invalid(f"its header is not alg {ALGORITHM} and typ {TYPE}")
+    return str(header["kid"])
+
+
+def _invalid(why: str) -> NotAuthenticated:
+    return NotAuthenticated(f"the token is not valid: {why}", Why.INVALID_TOKEN)

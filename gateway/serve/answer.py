@@ -1,0 +1,101 @@
+"""What the API answers: status, headers, bytes; and every refusal as an OperationOutcome (FHIR R4 http, outcomes).
+
+The one table kind → status → issue code stands in `gateway.errors`; this module writes it down for HTTP. A text is
+shown as it was raised, which the house keeps free of values; a bug shows nothing at all.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway import errors
+from gateway.access import Why
+from gateway.access.decide import NotPermitted
+from gateway.clock import UTC
+from gateway.formats import json
+from gateway.identity import NotAuthenticated
+from gateway.serve.routes import MethodNotAllowed
+from gateway.store.port import Version
+
+Header = tuple[bytes, bytes]
+FHIR_JSON: Final = "application/fhir+json"
+EVERY_ANSWER: Final[list[Header]] = [
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"authorization, accept"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_BUG: Final = "something went wrong here; it has been noted"
+
+
+@dataclass(slots=True)
+class Answer:
+    """One HTTP answer. `resource` is the body in FHIR JSON, before `_pretty`."""
+
+    status: int
+    resource: bytes = b""
+    headers: list[Header] = field(default_factory=list)
+
+
+def outcome(severity: str, code: str, texts: Sequence[str], at: str = "") -> bytes:
+    """Return an OperationOutcome with an issue for each text."""
+    issues = [
+        {"severity": severity, "code": code, "diagnostics": text, **({"expression": [at]} if at else {})}
+        for text in texts
+    ]
+    return json.dumps({"resourceType": "OperationOutcome", "issue": issues})
+
+
+def refusal(error: Exception) -> Answer:
+    """Return the answer to a request that ended in `error`: by the table for the house's own, 500 for a bug."""
+    if not isinstance(error, errors.SundbroError) or isinstance(error, errors.Misconfigured):
+        return Answer(500, outcome("fatal", "exception", [_BUG]))
+    headers: list[Header] = []
+    if isinstance(error, errors.Unauthenticated):
+        invalid = not (isinstance(error, NotAuthenticated) and error.why is Why.NO_TOKEN)
+        headers.append(
+            (b"www-authenticate", b'Bearer realm="sundbro"' + (b', error="invalid_token"' if invalid else b""))
+        )
+    if isinstance(error, NotPermitted) and error.why is Why.NO_SCOPE:
+        headers.append((b"www-authenticate", b'Bearer realm="sundbro", error="insufficient_scope"'))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
+    if isinstance(error, errors.Busy):
+        headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
+    if isinstance(error, errors.Unavailable):
+        headers.append((b"retry-after", b"1"))
+    return Answer(error.status, outcome("error", error.issue, [error.text], error.at), headers)
+
+
+def why(error: Exception) -> str:
+    """Return the closed word for a refusal of access, '' for any other error."""
+    return error.why.value if isinstance(error, NotAuthenticated | NotPermitted) else ""
+
+
+def etag(version: int) -> str:
+    """Return the weak entity tag of a version, `W/"3"` (FHIR R4 http, versioning)."""
+    return f'W/"{version}"'
+
+
+def stamps(version: Version) -> list[Header]:
+    """Return ETag and Last-Modified of a version."""
+    modified = email.utils.format_datetime(version.last_updated.astimezone(UTC), usegmt=True)
+    return [(b"etag", etag(version.version).encode()), (b"last-modified", modified.encode())]
+
+
+def unchanged(version: Version, if_none_match: str, if_modified_since: str) -> bool:
+    """Say whether a conditional read has nothing new (RFC 9110 §13.1: If-None-Match wins, weak comparison)."""
+    if if_none_match:
+        tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+        return "*" in tags or f'"{version.version}"' in tags
+    if not if_modified_since:
+        return False
+    try:
+        since = email.utils.parsedate_to_datetime(if_modified_since)
+        since = since.replace(tzinfo=UTC) if since.tzinfo is None else since
+        return version.last_updated - since < dt.timedelta(seconds=1)  # the header has whole seconds
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return False  # an invalid date is to be ignored (RFC 9110 §13.1.3)

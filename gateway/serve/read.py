@@ -1,0 +1,41 @@
+"""read and vread: the stored bytes, or 304, 404, 410 (FHIR R4 http, read, vread, conditional read)."""
+
+from __future__ import annotations
+
+from gateway import access, errors
+from gateway.access import Actor, Read, VersionRead
+from gateway.serve.answer import Answer, stamps, unchanged
+from gateway.serve.asking import Asking
+from gateway.serve.permitted import PermittedStore
+from gateway.store.port import Version
+
+
+async def read(store: PermittedStore, actor: Actor, asking: Asking) -> Answer:
+    """Answer with the current version."""
+    permitted = access.decide(actor, Read(asking.matched.type, asking.matched.id))
+    _no_more(asking)
+    return _answer(await store.read(permitted), asking)
+
+
+async def vread(store: PermittedStore, actor: Actor, asking: Asking) -> Answer:
+    """Answer with one version."""
+    matched = asking.matched
+    permitted = access.decide(actor, VersionRead(matched.type, matched.id, matched.version))
+    _no_more(asking)
+    return _answer(await store.vread(permitted), asking)
+
+
+def _no_more(asking: Asking) -> None:
+    if asking.pairs and not asking.lenient():
+        raise errors.Incorrect("a read takes _format and _pretty; other parameters are not supported yet")
+
+
+def _answer(version: Version | None, asking: Asking) -> Answer:
+    if version is None:
+        raise errors.NotFound("there is no such resource")
+    if version.deleted:
+        raise errors.Gone("this resource, or this version of it, was deleted")
+    headers = stamps(version)
+    if unchanged(version, asking.header(b"if-none-match"), asking.header(b"if-modified-since")):
+        return Answer(304, headers=headers)
+    return Answer(200, version.body, headers)

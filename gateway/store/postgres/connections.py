@@ -1,0 +1,134 @@
+"""The connections to PostgreSQL, and what its failures mean to the house. No statement of the store stands here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from gateway.errors import Unavailable
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = PoolConnectionProxy[Any]
+else:
+    Connection = Any
+
+_SETTINGS = {
+    "jit": "off",
+    "timezone": "UTC",
+    "statement_timeout": "60s",
+    # A stopped (not dead) gateway must not hold a reading position for ever.
+    "idle_in_transaction_session_timeout": "30s",
+    # Batches look up by arrays of keys: always by index, never by hashing a table.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+_COMMAND_SECONDS = 90.0
+
+_AWAY = (
+    OSError,  # refused, reset, no such socket; TimeoutError is one too
+    asyncpg.PostgresConnectionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.OperatorInterventionError,  # shut down, crashed, starting up, cancelled by an operator or a time limit
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.PostgresSystemError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, until it is promoted
+    asyncpg.InternalClientError,  # the stream broke off in the middle of a message
+)
+
+
+@contextlib.contextmanager
+def away_is_unavailable() -> Iterator[None]:
+    """Turn a failure of the world into `errors.Unavailable`; anything else is a bug and passes."""
+    try:
+        yield
+    except _AWAY as error:
+        raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
+    except asyncpg.InterfaceError as error:
+        if not _lost(error):
+            raise
+        raise Unavailable("the connection to the database was lost") from error
+
+
+def _lost(error: BaseException) -> bool:
+    """Say whether an error of asyncpg's own means that this connection is of no more use.
+
+    A dying server says goodbye between two statements; until the socket closes a moment later, asyncpg reports the
+    next statement as "another operation is in progress" or as a wrong internal state. (That would also be the sign of
+    a connection used by two tasks at once; `session` gives each its own.)
+    """
+    text = str(error)
+    return isinstance(error, asyncpg.InternalClientError) or "clos" in text or "operation is in progress" in text
+
+
+async def _as_it_is(_: Any) -> None:
+    """Instead of asyncpg's reset, which costs a trip: transactions are closed and nothing else is left behind."""
+
+
+class Connections:
+    """A pool whose connections have the store's schema as their search_path. Lost ones are replaced on use."""
+
+    def __init__(self, url: str, schema: str, *, size: int) -> None:
+        self._url = url
+        self._search_path = f'"{schema}"'  # quoted: a schema may be called `user` or `order`
+        self._size = size
+        self._pool: asyncpg.Pool[Any] | None = None
+
+    async def open(self) -> None:
+        """Connect once, to learn that it works. Raises Unavailable."""
+        with away_is_unavailable():
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=0,
+                init_size=1,
+                max_size=self._size,
+                max_inactive_connection_lifetime=0,
+                command_timeout=_COMMAND_SECONDS,
+                server_settings={**_SETTINGS, "search_path": self._search_path},
+                reset=_as_it_is,
+            )
+
+    async def close(self) -> None:
+        """Wait for running calls, then disconnect. Safe to call twice."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), 10)
+        except (TimeoutError, *_AWAY, asyncpg.InterfaceError):
+            pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """Borrow a connection. Raises Unavailable when the world fails, here or inside the block."""
+        if self._pool is None:
+            raise Unavailable("the store is not connected")
+        with away_is_unavailable():
+            async with self._pool.acquire() as connection:
+                try:
+                    yield connection
+                except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                    if _lost(error):
+                        with contextlib.suppress(asyncpg.InterfaceError):  # the pool has let go of it already
+                            connection.terminate()  # else the pool would try to roll back on it, and keep it
+                    raise
+
+    @contextlib.asynccontextmanager
+    async def alone(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        """Open a connection beside the pool, for what takes long or listens: migrations, LISTEN."""
+        with away_is_unavailable():
+            connection = await asyncpg.connect(
+                self._url, server_settings={"search_path": self._search_path, "timezone": "UTC"}
+            )
+            try:
+                yield connection
+            finally:
+                with contextlib.suppress(*_AWAY, asyncpg.InterfaceError):
+                    await connection.close(timeout=2)

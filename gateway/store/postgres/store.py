@@ -1,0 +1,202 @@
+"""`PostgresStore`: the port, put together from its parts. What each part does stands in its own module."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from gateway.clock import Clock, SystemClock
+from gateway.errors import Unavailable
+from gateway.search.query import Query
+from gateway.store.port import (
+    Applied,
+    Batch,
+    FeedCount,
+    Lease,
+    MessageRow,
+    OutboxRow,
+    Page,
+    Version,
+)
+from gateway.store.postgres import leases, migrate, outbox, statements
+from gateway.store.postgres.connections import Connections
+from gateway.store.postgres.plan import Extract, Merge
+from gateway.store.postgres.reads import Reads
+from gateway.store.postgres.search import Searches
+from gateway.store.postgres.transact import Numbers, Transactor
+from gateway.store.postgres.trips import Trips
+
+_SQL = statements.load("apply")
+_GROUP_BATCHES_MAX = 128
+_GROUP_READS_MAX = 256
+
+
+class PostgresStore:
+    """The store on one PostgreSQL schema. Several processes may use the same schema at the same time.
+
+    `outbox_partition` maps a lane (or `Type/id` where there is no lane) to an outbox partition. `extract` makes the
+    index of merged content, `merge` is `fhir.merge.merge`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        outbox_partition: Callable[[str], int],
+        extract: Extract,
+        merge: Merge,
+        schema: str = "sundbro",
+        clock: Clock | None = None,
+        connections_max: int = 12,
+    ) -> None:
+        self._schema = schema
+        self._connections = Connections(url, schema, size=connections_max)
+        self._types: dict[str, int] = {}
+        self._transactor = Transactor(
+            self._connections,
+            self._types,
+            functools.lru_cache(maxsize=1 << 16)(outbox_partition),
+            merge,
+            extract,
+            clock or SystemClock(),
+            seqs=Numbers(_SQL["message_numbers"]),
+            rids=Numbers(_SQL["resource_numbers"]),
+        )
+        self._reads = Reads(self._connections, self._types)
+        self._searches = Searches(self._connections, self._types)
+        self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
+        self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
+        self._lookups: Trips[tuple[str, str], Version | None] = Trips(
+            self._reads.current, drivers=2, most=_GROUP_READS_MAX
+        )
+
+    async def start(self) -> None:
+        """See the port."""
+        async with self._connections.alone() as connection:
+            await migrate.to_head(connection, self._schema)
+            rows = await connection.fetch("select name, code from resource_type")
+        self._types.update({row["name"]: row["code"] for row in rows})
+        await self._connections.open()
+        self._bell.start()
+
+    async def stop(self) -> None:
+        """See the port."""
+        await self._writes.finish()
+        await self._lookups.finish()
+        await self._bell.stop()
+        await self._connections.close()
+
+    async def ready(self) -> None:
+        """See the port."""
+        async with self._connections.session() as connection:
+            standing_by = await connection.fetchval(
+                "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean", timeout=2
+            )
+        if standing_by:
+            raise Unavailable("the database takes no writes now")
+
+    async def apply(self, batch: Batch) -> Applied:
+        """See the port."""
+        if not batch.advances:
+            applied = await self._writes.take(batch)
+        else:
+            (applied,) = await self._transactor.commit([batch])
+        self._bell.ring()
+        return applied
+
+    async def _apply_together(self, batches: Sequence[Batch]) -> Sequence[Applied | BaseException]:
+        try:
+            return await self._transactor.commit(batches)
+        except Unavailable:
+            raise
+        except Exception:
+            if len(batches) == 1:
+                raise
+        # One of them is at fault, nobody knows which: each alone, so that only that one hears of it.
+        answers: list[Applied | BaseException] = []
+        for batch in batches:
+            try:
+                answers += await self._transactor.commit([batch])
+            except Exception as error:  # noqa: BLE001 - handed to whoever asked
+                answers.append(error)
+        return answers
+
+    async def claim(
+        self,
+        group: str,
+        owner: str,
+        wanted: Sequence[tuple[str, int]],
+        *,
+        limit: int | None = None,
+        seconds: float = 10.0,
+    ) -> list[Lease]:
+        """See the port."""
+        return await leases.claim(self._connections, group, owner, wanted, limit=limit, seconds=seconds)
+
+    async def release(self, group: str, owner: str) -> None:
+        """See the port."""
+        await leases.release(self._connections, group, owner)
+
+    async def positions(self, group: str) -> dict[tuple[str, int], int]:
+        """See the port."""
+        return await leases.positions(self._connections, group)
+
+    async def read(self, resource_type: str, resource_id: str) -> Version | None:
+        """See the port."""
+        return await self._lookups.take((resource_type, resource_id))
+
+    async def vread(self, resource_type: str, resource_id: str, version: int) -> Version | None:
+        """See the port."""
+        return await self._reads.version(resource_type, resource_id, version)
+
+    async def history(self, resource_type: str, resource_id: str, *, count: int, before: int | None = None) -> Page:
+        """See the port."""
+        return await self._reads.history(resource_type, resource_id, count=count, before=before)
+
+    async def search(self, query: Query) -> Page:
+        """See the port."""
+        return await self._searches.page(query)
+
+    async def message(self, receipt: str) -> MessageRow | None:
+        """See the port."""
+        return await self._reads.message(receipt)
+
+    async def rejected(self, feed: str, *, count: int, before: str | None = None) -> list[MessageRow]:
+        """See the port."""
+        return await self._reads.rejected(feed, count=count, before=before)
+
+    async def made(self, resource_type: str, resource_id: str) -> list[MessageRow]:
+        """See the port."""
+        return await self._reads.made(resource_type, resource_id)
+
+    def journal(self) -> AsyncIterator[MessageRow]:
+        """See the port."""
+        return self._reads.journal()
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """See the port."""
+        await self._reads.stop_feed(feed, why)
+
+    async def resume_feed(self, feed: str) -> None:
+        """See the port."""
+        await self._reads.resume_feed(feed)
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """See the port."""
+        return await self._reads.stopped_feeds()
+
+    async def counts(self) -> list[FeedCount]:
+        """See the port."""
+        return await self._reads.counts()
+
+    async def outbox(self, partition: int, *, after: int, limit: int) -> list[OutboxRow]:
+        """See the port."""
+        return await outbox.unpublished(self._connections, partition, after=after, limit=limit)
+
+    async def published(self, partition: int, upto: int, *, epoch: int) -> None:
+        """See the port."""
+        await outbox.published(self._connections, partition, upto, epoch=epoch)
+
+    async def wait_outbox(self, seconds: float) -> None:
+        """See the port."""
+        await self._bell.wait(seconds)

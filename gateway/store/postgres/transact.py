@@ -1,0 +1,252 @@
+"""One transaction of `apply`: look, plan, write. Retried whole when it met another one; nothing of it is half done.
+
+The order of locks is that of statements/apply.sql. The outbox heads come late: from there to the commit, transactions
+that publish into the same partition wait for one another, which is what makes its numbers gap-free and in commit order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from gateway.clock import Clock
+from gateway.errors import Fenced, Unavailable
+from gateway.model import Mode
+from gateway.store.port import Advance, Applied, AppliedMessage, Batch, MessageWrite
+from gateway.store.postgres import statements
+from gateway.store.postgres.connections import Connection, Connections
+from gateway.store.postgres.inbox import Inbox, Marks
+from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Merge, Outgoing, Plan
+from gateway.store.postgres.rows import (
+    DATE_COLUMNS,
+    RESOURCE_COLUMNS,
+    VERSION_COLUMNS,
+    Precedence,
+    Row,
+)
+
+_SQL = statements.load("apply")
+_ATTEMPTS_MAX = 8
+_BLOCK = 1000
+"""What the sequences step by (migrations/0001_spine.sql)."""
+
+
+class _OutdatedError(Exception):
+    """Another transaction changed what this one was planned from: plan again."""
+
+
+_MET_ANOTHER = (_OutdatedError, asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError)
+
+
+class Numbers:
+    """Row numbers, taken from a sequence a thousand at a time. Unused ones of this process are simply lost."""
+
+    def __init__(self, statement: str) -> None:
+        self._statement = statement
+        self._free: list[int] = []
+
+    async def take(self, connection: Connection, count: int) -> list[int]:
+        """Return `count` numbers that nobody else has, ascending within a block."""
+        while (missing := count - len(self._free)) > 0:  # somebody else may have taken some while we asked
+            for start in await connection.fetch(self._statement, -(-missing // _BLOCK)):
+                self._free.extend(range(start[0], start[0] + _BLOCK))
+        taken, self._free = self._free[:count], self._free[count:]
+        return taken
+
+
+@dataclass(slots=True)
+class Transactor:
+    """Applies batches. One per store; calls may run at the same time on different connections."""
+
+    connections: Connections
+    types: Mapping[str, int]
+    partition: Callable[[str], int]
+    merge: Merge
+    extract: Extract
+    clock: Clock
+    seqs: Numbers
+    rids: Numbers
+
+    async def commit(self, batches: Sequence[Batch]) -> list[Applied]:
+        """Apply batches in one transaction. At most one has `advances`, and then it is the only one.
+
+        Raises Fenced, or Unavailable when the world failed or the transaction met others too often.
+        """
+        for attempt in range(_ATTEMPTS_MAX):
+            try:
+                async with self.connections.session() as connection:
+                    return await self._attempt(connection, batches)
+            except _MET_ANOTHER:
+                await asyncio.sleep(random.uniform(0.001, 0.01) * 2**attempt)  # noqa: S311
+        raise Unavailable("the database was too busy with the same resources")
+
+    async def _attempt(self, connection: Connection, batches: Sequence[Batch]) -> list[Applied]:
+        async with connection.transaction():
+            wanted = [list(batch.messages) for batch in batches]
+            advances = sorted(batches[0].advances, key=lambda one: (one.group, one.topic, one.partition))
+            floors = await _hold(connection, advances) if advances else {}
+            if advances:
+                wanted = [[message for message in wanted[0] if message.source.offset >= floors[_place(message)]]]
+            messages = [message for group in wanted for message in group]
+            plan = await self._look(connection, messages)
+            applied = [_applied(plan, group, repeats=not advances) for group in wanted]
+            await self._write(connection, plan)
+            if advances:
+                moved = [
+                    (one.topic, one.partition, max(floors[one.topic, one.partition], one.next_offset))
+                    for one in advances
+                ]
+                await connection.execute(_SQL["move_positions"], advances[0].group, *_columns(moved))
+        return applied
+
+    async def _look(self, connection: Connection, messages: Sequence[MessageWrite]) -> Plan:
+        inbox = Inbox.read(await connection.fetch(_SQL["inbox"], *_inbox_arguments(messages))) if messages else Inbox()
+        whole: dict[tuple[int, str], bool] = {}
+        for message in messages:
+            for write in message.writes:
+                key = (self.types[write.type], write.id)
+                whole[key] = whole.get(key, False) or write.mode is not Mode.PUT
+        rows: dict[tuple[int, str], Row] = {}
+        if whole:
+            asked = ([key[0] for key in whole], [key[1] for key in whole], list(whole.values()))
+            for found in await connection.fetch(_SQL["current"], *asked):
+                rows[found["type"], found["id"]] = _row(found)
+        sequence: Iterator[int] = iter(await self.seqs.take(connection, len(messages)))
+        # meta.lastUpdated is written in whole milliseconds; the column says exactly the same.
+        now = self.clock.now()
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return Plan(inbox, rows, self.types, sequence, self.merge, self.extract, now)
+
+    async def _write(self, connection: Connection, plan: Plan) -> None:
+        plan.messages.sort(key=lambda record: record[10])  # by letter: two writers meet in the same order
+        await _copy(connection, "message", MESSAGE_COLUMNS, plan.messages)
+        if plan.retold:
+            await connection.executemany(_SQL["retold"], plan.retold)
+        changed = sorted((row for row in plan.rows.values() if row.changed), key=lambda row: (row.type, row.id))
+        noted = [row for row in plan.rows.values() if row.noted and not row.changed]
+        await _lock(connection, [row for row in (*changed, *noted) if row.stored_version])
+        await self._write_resources(connection, changed)
+        if noted:
+            await connection.execute(_SQL["note"], *_columns([_note(row) for row in noted]))
+        await self._send(connection, plan.outgoing)
+        if plan.tallies:
+            counts = [(*key, t.stored, t.rejected, t.duplicate) for key, t in sorted(plan.tallies.items())]
+            await connection.execute(_SQL["count"], *_columns(counts))
+
+    async def _write_resources(self, connection: Connection, changed: Sequence[Row]) -> None:
+        stored = [row.rid for row in changed if row.stored_version]
+        if stored:
+            await connection.execute(_SQL["supersede"], stored)
+            await connection.execute(_SQL["forget_dates"], stored)
+        fresh = [row for row in changed if not row.stored_version]
+        for row, rid in zip(fresh, await self.rids.take(connection, len(fresh)), strict=True):
+            row.rid = rid
+        await _copy(connection, "version", VERSION_COLUMNS, [record for row in changed for record in row.superseded])
+        await _copy(connection, "resource", RESOURCE_COLUMNS, [row.record() for row in changed])
+        await _copy(connection, "date_of", DATE_COLUMNS, [record for row in changed for record in row.date_records()])
+
+    async def _send(self, connection: Connection, outgoing: Sequence[Outgoing]) -> None:
+        if not outgoing:
+            return
+        placed = [(self.partition(out.key), out) for out in outgoing]
+        parts = sorted({part for part, _ in placed})
+        heads = {row["part"]: row["seq"] for row in await connection.fetch(_SQL["heads"], parts)}
+        if len(heads) < len(parts):
+            await connection.execute(_SQL["new_heads"], parts)
+            heads = {row["part"]: row["seq"] for row in await connection.fetch(_SQL["heads"], parts)}
+        records = []
+        for part, out in placed:
+            heads[part] += 1
+            records.append((heads[part], out.message, part, out.version, out.type, out.id))
+        await _copy(connection, "outbox", OUTBOX_COLUMNS, records)
+        await connection.execute(_SQL["move_heads"], list(heads), list(heads.values()))
+
+
+async def _hold(connection: Connection, advances: Sequence[Advance]) -> dict[tuple[str, int], int]:
+    """Lock the reading positions, in order, and return them. Raises Fenced when the worker has lost one of them."""
+    keys = _columns([(one.topic, one.partition) for one in advances])
+    found = {
+        (row["topic"], row["part"]): row for row in await connection.fetch(_SQL["positions"], advances[0].group, *keys)
+    }
+    for advance in advances:
+        row = found.get((advance.topic, advance.partition))
+        if row is None or row["epoch"] != advance.epoch or not row["held"]:
+            raise Fenced(f"the lease on {advance.topic} {advance.partition} has ended or belongs to another worker")
+        if advance.from_offset > row["next_offset"]:
+            skipped = f"offsets {row['next_offset']} to {advance.from_offset - 1}"
+            raise RuntimeError(f"a batch of {advance.topic} would skip {skipped}")
+    return {key: row["next_offset"] for key, row in found.items()}
+
+
+def _place(message: MessageWrite) -> tuple[str, int]:
+    return message.source.topic, message.source.partition
+
+
+async def _lock(connection: Connection, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    held = {row["rid"]: row["version"] for row in await connection.fetch(_SQL["lock"], [row.rid for row in rows])}
+    if any(held.get(row.rid) != row.stored_version for row in rows):
+        raise _OutdatedError
+
+
+async def _copy(connection: Connection, table: str, columns: Sequence[str], records: list[tuple[Any, ...]]) -> None:
+    if records:
+        await connection.copy_records_to_table(table, records=records, columns=columns)
+
+
+def _applied(plan: Plan, messages: Sequence[MessageWrite], *, repeats: bool) -> Applied:
+    done: list[AppliedMessage] = []
+    for message in messages:
+        applied = plan.add(message)
+        if applied is None and repeats:  # a writer that asks again wants to know what became of it
+            applied = AppliedMessage(message.receipt, plan.inbox.receipts[message.receipt].state)
+        if applied is not None:
+            done.append(applied)
+    return Applied(tuple(done), plan.now)
+
+
+def _inbox_arguments(messages: Sequence[MessageWrite]) -> tuple[list[Any], ...]:
+    marks = [Marks.of(message) for message in messages]
+    envelopes = [mark for mark in marks if mark.envelope is not None]
+    controls = [mark for mark in marks if mark.control is not None]
+    return (
+        [message.receipt for message in messages],
+        [mark.letter for mark in marks],
+        [mark.envelope for mark in envelopes],
+        [mark.letter for mark in envelopes],
+        [mark.control for mark in controls],
+        [mark.letter for mark in controls],
+    )
+
+
+def _row(found: Mapping[str, Any]) -> Row:
+    return Row(
+        type=found["type"],
+        id=found["id"],
+        rid=found["rid"],
+        stored_version=found["version"],
+        version=found["version"],
+        updated=found["updated"],
+        deleted=found["deleted"],
+        lane=found["lane"],
+        precedence=Precedence(found["event"], found["received"], found["line"]),
+        digest=found["digest"],
+        message=found["message"],
+        state=found["state"],
+        body=found["body"],
+    )
+
+
+def _note(row: Row) -> tuple[Any, ...]:
+    assert row.precedence is not None
+    return (row.rid, row.precedence.event, row.precedence.received, row.precedence.line, row.state)
+
+
+def _columns(records: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*records, strict=True)]

@@ -1,0 +1,465 @@
+"""The FHIR API as a caller sees it: a real server, real rows, real tokens."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import json
+import re
+import socket
+from decimal import Decimal
+
+import httpx
+import pytest
+
+from gateway.formats import json as exact
+from gateway.observe.events import AccessRefused, RequestAnswered, RoleCrashed
+from gateway.search import parameters
+from gateway.serve.routes import TABLE
+from tests.journeys.fhir_server import FhirServer, serving
+
+PERSON = "2512489996"  # a Danish test number
+LOINC = "http://loinc.org"
+
+
+def reading(number: int, **more):
+    return {
+        "resourceType": "Observation", "id": f"o{number}", "status": "final", "code": {"coding": [{"system": LOINC, "code": "8480-6"}]},
+        "subject": {"reference": f"Patient/p{number % 3}"}, "effectiveDateTime": f"2026-03-{number % 28 + 1:02d}T08:00:00+01:00",
+        "valueQuantity": {"value": Decimal("1.20"), "unit": "mmHg"}, **more,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("fhir")) as server:
+        patients = [
+            {
+                "resourceType": "Patient",
+                "id": f"p{n}",
+                "identifier": [{"system": "urn:oid:1.2.208.176.1.2", "value": PERSON}],
+                "name": [{"family": "Bjørnsen"}],
+            }
+            for n in range(3)
+        ]
+        server.put(*patients)
+        server.put(*(reading(n) for n in range(60)))
+        server.put(reading(0, status="amended"), minute=1)
+        server.put(reading(1), minute=1)
+        server.put(reading(1), minute=2, deleted=True)
+        yield server
+
+
+@pytest.fixture
+def client(server: FhirServer):
+    with server.client() as client:
+        yield client
+
+
+def issue(response: httpx.Response) -> dict:
+    assert response.headers["content-type"].startswith("application/fhir+json")
+    outcome = response.json()
+    assert outcome["resourceType"] == "OperationOutcome"
+    return outcome["issue"][0]
+
+
+# read
+
+
+def test_a_read_gives_the_stored_bytes_with_version_and_time(client, server):
+    answer = client.get("/Observation/o0")
+    assert answer.status_code == 200
+    assert answer.headers["etag"] == 'W/"2"'
+    body = answer.json()
+    assert body["meta"]["versionId"] == "2"
+    assert body["status"] == "amended"
+    assert b'"value":1.20' in answer.content
+    stored = server.run(server.store.read("Observation", "o0"))
+    assert answer.content == stored.body
+    modified = email.utils.parsedate_to_datetime(answer.headers["last-modified"])
+    assert abs(modified - stored.last_updated) < dt.timedelta(seconds=1)
+
+
+def test_a_conditional_read_of_what_is_known_has_no_body(client):
+    first = client.get("/Observation/o0")
+    for headers in (
+        {"if-none-match": first.headers["etag"]}, {"if-none-match": '"2"'}, {"if-none-match": 'W/"7", W/"2"'}, {"if-none-match": "*"},
+        {"if-modified-since": first.headers["last-modified"]}, {"if-none-match": 'W/"2"', "if-modified-since": "Thu, 01 Jan 1970 00:00:00 GMT"},
+    ):  # fmt: skip
+        again = client.get("/Observation/o0", headers=headers)
+        assert (again.status_code, again.content) == (304, b""), headers
+        assert again.headers["etag"] == first.headers["etag"]
+    for headers in (
+        {"if-none-match": 'W/"1"'}, {"if-modified-since": "Thu, 01 Jan 1970 00:00:00 GMT"}, {"if-modified-since": "yesterday"},
+        {"if-none-match": 'W/"1"', "if-modified-since": first.headers["last-modified"]},
+    ):  # fmt: skip
+        assert client.get("/Observation/o0", headers=headers).status_code == 200, headers
+
+
+def test_versions_and_their_history(client):
+    assert client.get("/Observation/o0/_history/1").json()["status"] == "final"
+    assert client.get("/Observation/o0/_history/2").json()["status"] == "amended"
+    assert client.get("/Observation/o0/_history/3").status_code == 404
+    history = client.get("/Observation/o0/_history").json()
+    assert (history["type"], history["total"]) == ("history", 2)
+    assert [entry["resource"]["meta"]["versionId"] for entry in history["entry"]] == ["2", "1"]
+    assert [entry["response"]["status"] for entry in history["entry"]] == ["200", "201"]
+
+
+def test_a_deleted_resource_is_gone_and_its_history_says_when(client):
+    gone = client.get("/Observation/o1")
+    assert gone.status_code == 410
+    assert issue(gone)["code"] == "deleted"
+    assert client.get("/Observation/o1/_history/1").status_code == 200
+    assert client.get("/Observation/o1/_history/2").status_code == 410
+    deletion, creation = client.get("/Observation/o1/_history").json()["entry"]
+    assert deletion["request"] == {"method": "DELETE", "url": "Observation/o1"}
+    assert "resource" not in deletion
+    assert creation["resource"]["id"] == "o1"
+    assert "o1" not in [entry["resource"]["id"] for entry in every(client, "/Observation?_count=100")]
+
+
+def test_a_history_is_paged(client):
+    first = client.get("/Observation/o0/_history", params={"_count": 1}).json()
+    assert len(first["entry"]) == 1
+    following = link(first, "next")
+    assert PERSON not in following
+    second = client.get(following).json()
+    assert second["entry"][0]["resource"]["meta"]["versionId"] == "1"
+    assert link(second, "next") is None
+
+
+def test_head_is_get_without_the_body(client):
+    answer = client.head("/Observation/o0")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == str(len(client.get("/Observation/o0").content))
+
+
+def test_pretty_is_the_same_json_with_line_breaks(client):
+    plain, pretty = client.get("/Observation/o0"), client.get("/Observation/o0", params={"_pretty": "true"})
+    assert pretty.content.count(b"\n") > 10
+    assert exact.loads(pretty.content) == exact.loads(plain.content)
+    assert b'"value": 1.20' in pretty.content
+
+
+# search
+
+
+def link(bundle: dict, relation: str) -> str | None:
+    return next((each["url"] for each in bundle["link"] if each["relation"] == relation), None)
+
+
+def every(client: httpx.Client, address: str) -> list[dict]:
+    found, following = [], address
+    while following:
+        bundle = client.get(following)
+        assert bundle.status_code == 200, bundle.text
+        found += bundle.json().get("entry", [])
+        following = link(bundle.json(), "next")
+    return found
+
+
+def test_a_search_gives_the_stored_bytes_newest_first(client, server):
+    answer = client.get(
+        "/Observation", params={"patient": "Patient/p0", "code": f"{LOINC}|8480-6", "_total": "accurate", "_count": "5"}
+    )
+    bundle = answer.json()
+    assert (bundle["resourceType"], bundle["type"], bundle["total"]) == ("Bundle", "searchset", 20)
+    assert len(bundle["entry"]) == 5
+    dates = [entry["resource"]["effectiveDateTime"] for entry in bundle["entry"]]
+    assert dates == sorted(dates, reverse=True)
+    for entry in bundle["entry"]:
+        assert entry["search"] == {"mode": "match"}
+        assert entry["fullUrl"] == f"{server.base}/Observation/{entry['resource']['id']}"
+        assert entry["resource"]["subject"]["reference"] == "Patient/p0"
+    assert b'"value":1.20' in answer.content
+
+
+def test_post_search_is_get_search(client):
+    got = client.get("/Observation", params={"patient": "p0", "_count": "3"}).json()
+    for posted in (
+        client.post("/Observation/_search", data={"patient": "p0", "_count": "3"}),
+        client.post("/Observation/_search?_count=3", data={"patient": "p0"}),
+    ):
+        assert posted.json()["entry"] == got["entry"]
+
+
+@pytest.mark.parametrize("sort", ["_lastUpdated", "-_lastUpdated", "date", "-date"])
+@pytest.mark.parametrize("count", [1, 7, 100])
+def test_pages_together_hold_every_match_once(client, sort, count):
+    found = every(client, f"/Observation?_sort={sort}&_count={count}")
+    assert len(found) == 59
+    assert len({entry["resource"]["id"] for entry in found}) == 59
+
+
+def test_no_total_unless_asked_and_none_shown_for_count_zero(client):
+    assert "total" not in client.get("/Observation").json()
+    counted = client.get("/Observation", params={"_count": "0", "status": "final"}).json()
+    assert counted["total"] == 58
+    assert "entry" not in counted
+    assert client.get("/Observation", params={"_summary": "count"}).json()["total"] == 59
+
+
+def test_nothing_found_is_an_empty_bundle(client):
+    bundle = client.get("/Observation", params={"code": "none"}).json()
+    assert bundle["type"] == "searchset"
+    assert "entry" not in bundle
+
+
+def test_self_says_what_was_asked_unless_it_may_name_a_person(client, server):
+    asked = client.get("/Observation", params={"code": "8480-6", "_count": "2"}).json()
+    assert link(asked, "self") == f"{server.base}/Observation?code=8480-6&_count=2"
+    person = client.get("/Patient", params={"identifier": f"urn:oid:1.2.208.176.1.2|{PERSON}", "_count": "1"})
+    bundle = person.json()
+    assert len(bundle["entry"]) == 1
+    for relation in ("self", "next"):
+        assert PERSON not in link(bundle, relation)
+    again = client.get(link(bundle, "self")).json()
+    assert again["entry"] == bundle["entry"]
+    assert len(every(client, link(bundle, "next"))) == 2
+
+
+def test_a_next_link_shows_nothing_of_the_search(client):
+    address = link(client.get("/Observation", params={"patient": "p0", "_count": "1"}).json(), "next")
+    assert re.fullmatch(r"http://[\d.:]+/fhir/Observation\?_page=[\w-]+", address)
+
+
+def test_a_page_is_for_its_caller_alone_and_for_its_address(client, server):
+    address = link(client.get("/Observation", params={"_count": "1"}).json(), "next")
+    with server.client(name="another") as another, server.client("system/Observation.rs") as narrower:
+        for other in (another, narrower):
+            refused = other.get(address)
+            assert refused.status_code == 403
+            assert issue(refused)["code"] == "forbidden"
+    token = address.partition("_page=")[2]
+    assert client.get("/Patient", params={"_page": token}).status_code == 400
+    assert client.get("/Observation/o0/_history", params={"_page": token}).status_code == 400
+    assert client.get("/Observation", params={"_page": token, "status": "final"}).status_code == 400
+    changed = token[:40] + ("A" if token[40] != "A" else "B") + token[41:]
+    for wrong in (changed, "x", "", token + "A", "å" * 50, "A" * 20000):
+        assert client.get("/Observation", params={"_page": wrong}).status_code in ({200} if not wrong else {400})
+
+
+def test_lenient_ignores_and_says_so(client):
+    strict = client.get("/Observation", params={"colour": "blue"})
+    assert strict.status_code == 400
+    assert "colour" in issue(strict)["diagnostics"]
+    lenient = client.get(
+        "/Observation", params={"colour": "blue", "code": "8480-6"}, headers={"prefer": "handling=lenient"}
+    ).json()
+    *_, note = lenient["entry"]
+    assert note["search"] == {"mode": "outcome"}
+    assert "colour" in note["resource"]["issue"][0]["diagnostics"]
+    assert "colour" not in link(lenient, "self")
+
+
+# who may
+
+
+def test_nothing_is_open_but_the_capability_statement(server):
+    with httpx.Client(base_url=server.base) as nobody:
+        assert nobody.get("/metadata").status_code == 200
+        for path in (
+            "/Observation",
+            "/Observation/o0",
+            "/Observation/o0/_history",
+            "/Observation/o0/_history/1",
+            "/Observation?nonsense=1",
+        ):
+            answer = nobody.get(path)
+            assert answer.status_code == 401, path
+            assert answer.headers["www-authenticate"] == 'Bearer realm="sundbro"'
+            assert issue(answer)["code"] == "login"
+        answer = nobody.get("/Observation", headers={"authorization": "Bearer x.y.z"})
+        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+        assert AccessRefused("read", "no-token") in server.told
+
+
+@pytest.mark.parametrize(
+    ("scopes", "read", "search"),
+    [
+        (("system/Observation.r",), 200, 403),
+        (("system/Observation.s",), 403, 200),
+        (("system/Patient.rs",), 403, 403),
+        (("ingest/home",), 403, 403),
+    ],
+)
+def test_scopes_decide(server, scopes, read, search):
+    with server.client(*scopes) as client:
+        assert client.get("/Observation/o0").status_code == read
+        assert client.get("/Observation/none").status_code == (404 if read == 200 else 403)
+        assert client.get("/Observation/o0/_history").status_code == read
+        assert client.get("/Observation/o0/_history/1").status_code == read
+        assert client.get("/Observation").status_code == search
+        assert client.get("/Observation?nonsense=1").status_code == (400 if search == 200 else 403)
+
+
+# every error is an outcome
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/Observation/none", 404, "not-found"), ("GET", "/Observation/none/_history", 404, "not-found"), ("GET", "/Cat/1", 404, "not-found"),
+        ("GET", "/Cat", 404, "not-found"), ("GET", "", 404, "not-found"), ("GET", "/", 404, "not-found"), ("GET", "/Observation/o0/nothing", 404, "not-found"),
+        ("GET", "/Observation/a_b", 404, "not-found"), ("GET", f"/Observation/{'x' * 65}", 404, "not-found"), ("GET", "/Observation/o0/_history/0", 404, "not-found"),
+        ("GET", "/Observation/o0/_history/99999999999", 404, "not-found"), ("GET", "/Observation/%00", 404, "not-found"), ("GET", "/Observation/%FF", 404, "not-found"),
+        ("GET", "/..%2fObservation", 404, "not-found"), ("POST", "/Observation", 405, "not-supported"), ("DELETE", "/Observation/o0", 405, "not-supported"),
+        ("PUT", "/Observation/o0", 405, "not-supported"), ("PATCH", "/Observation/o0", 405, "not-supported"), ("GET", "/Observation/_search", 405, "not-supported"),
+        ("OPTIONS", "/Observation", 405, "not-supported"), ("POST", "/metadata", 405, "not-supported"), ("GET", "/Observation?code=%FF", 400, "invalid"),
+        ("GET", "/Observation?code=" + "&code=x" * 41, 400, "invalid"), ("GET", "/Observation?" + "x=1&" * 300, 400, "invalid"), ("GET", "/Observation/o0?code=x", 400, "invalid"),
+        ("GET", "/Observation?date=tomorrow", 400, "invalid"), ("GET", "/Observation?_count=x", 400, "invalid"), ("GET", "/Observation?subject.name=x", 400, "invalid"),
+        ("GET", "/Observation/o0/_history?_count=0", 400, "invalid"), ("GET", "/Observation/o0/_history?_since=2020", 400, "invalid"),
+    ],
+)  # fmt: skip
+def test_every_error_is_an_outcome_by_the_table(client, method, path, status, code):
+    answer = client.request(method, path if path.startswith("/") else client.base_url)
+    assert answer.status_code == status, answer.text
+    assert issue(answer)["code"] == code
+    if status == 405:
+        assert answer.headers["allow"]
+
+
+def test_a_form_of_another_kind_or_too_large_is_refused(client):
+    assert client.post("/Observation/_search", json={"code": "x"}).status_code == 415
+    big = client.post("/Observation/_search", data={"code": "x" * 70_000})
+    assert big.status_code == 413
+    assert issue(big)["code"] == "too-long"
+    assert client.post("/Observation/_search").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/fhir+xml",
+        "text/html",
+        "application/fhir+json;fhirVersion=5.0",
+        "application/fhir+json;q=0",
+        "image/*",
+    ],
+)
+def test_what_we_do_not_speak_is_not_acceptable(client, accept):
+    answer = client.get("/Observation/o0", headers={"accept": accept})
+    assert answer.status_code == 406
+    assert "JSON" in issue(answer)["diagnostics"] or "json" in issue(answer)["diagnostics"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "format_", "expected"),
+    [
+        ("*/*", None, "application/fhir+json"), ("application/json", None, "application/json"), ("text/html, application/fhir+json;q=0.5", None, "application/fhir+json"),
+        ("application/fhir+json;fhirVersion=4.0", None, "application/fhir+json"), ("application/fhir+xml", "json", "application/fhir+json"),
+        ("application/json, */*;q=0.1", None, "application/json"), ("nonsense", "application/fhir+json", "application/fhir+json"), ("", None, "application/fhir+json"),
+    ],
+)  # fmt: skip
+def test_format_goes_before_accept(client, accept, format_, expected):
+    answer = client.get("/Observation/o0", headers={"accept": accept}, params={"_format": format_} if format_ else {})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == f"{expected}; charset=utf-8"
+
+
+def test_xml_is_refused_in_words(client):
+    answer = client.get("/Observation/o0", params={"_format": "xml"})
+    assert answer.status_code == 406
+    assert answer.headers["content-type"].startswith("application/fhir+json")
+
+
+def test_a_bug_says_nothing_and_is_told(server, client, monkeypatch):
+    async def broken(*_):
+        raise RuntimeError(f"the number {PERSON} in an exception")
+
+    monkeypatch.setattr(server.store, "read", broken)
+    answer = client.get("/Observation/o0")
+    assert answer.status_code == 500
+    assert PERSON not in answer.text
+    assert "Runtime" not in answer.text
+    crashed = [event for event in server.told if isinstance(event, RoleCrashed)]
+    assert crashed
+    assert PERSON not in str(crashed)
+    assert "serve/permitted.py" in crashed[-1].error
+
+
+def test_an_unavailable_store_is_503_and_says_when_to_come_back(server, client, monkeypatch):
+    from gateway.errors import Unavailable
+
+    async def away(*_):
+        raise Unavailable("the database does not answer")
+
+    monkeypatch.setattr(server.store, "search", away)
+    answer = client.get("/Observation")
+    assert (answer.status_code, issue(answer)["code"]) == (503, "transient")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_nobody_sees_a_person_in_what_is_told(server, client):
+    before = len(server.told)
+    client.get("/Patient", params={"identifier": PERSON})
+    client.get(f"/Patient/{PERSON}")
+    client.get(f"/{PERSON}/1")
+    answered = [event for event in server.told[before:] if isinstance(event, RequestAnswered)]
+    assert [(event.interaction, event.resource_type, event.status) for event in answered] == [
+        ("search-type", "Patient", 200),
+        ("read", "Patient", 404),
+        ("unknown", "", 404),
+    ]
+    assert PERSON not in repr(answered)
+
+
+# what the server says of itself
+
+
+def test_the_capability_statement_says_what_the_tables_say(client):
+    statement = client.get("/metadata").json()
+    assert (statement["fhirVersion"], statement["kind"]) == ("4.0.1", "instance")
+    (rest,) = statement["rest"]
+    assert {resource["type"] for resource in rest["resource"]} == set(parameters.types())
+    declared = {interaction["code"] for resource in rest["resource"] for interaction in resource["interaction"]}
+    assert declared == {route.interaction.value for route in TABLE} - {"capabilities"}
+
+
+def test_every_declared_search_parameter_is_understood(client, server):
+    value = {"token": "true", "reference": "Patient/p0", "date": "2026", "uri": "urn:x"}
+    for resource in client.get("/metadata").json()["rest"][0]["resource"]:
+        for parameter in resource["searchParam"]:
+            from gateway.search import parse
+
+            parse.parse(resource["type"], [(parameter["name"], value[parameter["type"]])])
+
+
+def test_the_framework_describes_the_same_routes(server):
+    described = server.app.openapi()["paths"]
+    assert {(method.upper(), path.removeprefix("/fhir")) for path, item in described.items() for method in item} == {
+        (route.method, route.pattern) for route in TABLE
+    }
+
+
+def test_inside_the_framework_the_answers_are_the_same(server):
+    transport = httpx.ASGITransport(server.app)
+
+    async def ask(path: str, method: str = "GET") -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url=server.address) as inside:
+            token = server.issuer.issue("tester", ["system/*.rs"])
+            return await inside.request(method, path, headers={"authorization": f"Bearer {token}"})
+
+    with server.client() as outside:
+        for path in ("/Observation/o0", "/metadata", "/Observation?patient=p0", "/nothing/at/all", "/Cat"):
+            one, other = outside.get(path), server.run(ask(f"/fhir{path}"))
+            assert (one.status_code, one.json()) == (other.status_code, other.json()), path
+    assert server.run(ask("/fhir/Observation", "DELETE")).status_code == 405
+    assert server.run(ask("/fhir")).status_code == 404
+
+
+def test_requests_in_a_row_on_one_connection(server):
+    """Pipelined by hand: the API leaves nothing behind on a connection."""
+    host, port = server.address.removeprefix("http://").split(":")
+    token = server.issuer.issue("tester", ["system/*.rs"])
+    request = f"GET /fhir/Observation/o0 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall((f"{request}\r\n" * 2 + f"{request}Connection: close\r\n\r\n").encode())
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_what_is_served_is_json_of_the_stored_resource(client):
+    for entry in json.loads(client.get("/Observation?_count=100").content)["entry"]:
+        assert entry["resource"]["resourceType"] == "Observation"
