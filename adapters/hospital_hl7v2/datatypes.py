@@ -16,6 +16,10 @@ from gateway.model import Resource
 
 EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/"
 _DIGITS = re.compile(r"\d")
+_ORDER_NUMBERS: Final = frozenset({"PLAC", "FILL", "PGN", "FGN"})
+"""Types of table 0203 that the official CSV leaves out."""
+_NATIONAL = re.compile(r"NN[A-Z]{3}", re.ASCII)
+"""National person identifier of a country (ISO 3166, three letters)."""
 _EMAIL_EQUIPMENT: Final = frozenset({"INTERNET", "X.400"})
 
 
@@ -67,7 +71,7 @@ def _type(kind: str, setup: Setup) -> Resource:
     members = setup.kept["0203"]
     if kind in members:
         return {"coding": [{"system": coded.V2 + "0203", "code": kind, "display": members[kind]}]}
-    if kind.startswith("NN") and len(kind) == 5:  # noqa: PLR2004 - NNxxx: national person identifier of country xxx
+    if kind in _ORDER_NUMBERS or _NATIONAL.fullmatch(kind):
         return {"coding": [{"system": coded.V2 + "0203", "code": kind}]}
     return {"coding": [{"system": setup.local("v2-0203"), "code": kind}]}
 
@@ -87,6 +91,26 @@ def entity(part: er7.Part, setup: Setup, kind: str = "", fallback: str = "") -> 
     made["system"] = system or setup.local(fallback or (kind.lower() or "entity"))
     made["value"] = value
     return made
+
+
+def lifted(part: er7.Part) -> er7.Part:
+    """Return a component as if it stood one level up: its subcomponents as components."""
+    return er7.Part(part.syntax.component.join(part.pieces()), part.syntax)
+
+
+def pair(part: er7.Part, setup: Setup) -> list[Resource]:
+    """EIP → Identifiers of the placer's and of the filler's number."""
+    made = [entity(lifted(part.part(1)), setup, "PLAC"), entity(lifted(part.part(2)), setup, "FILL")]
+    return [each for each in made if each]
+
+
+def group_numbers(part: er7.Part, setup: Setup) -> list[Resource]:
+    """ORC-4 → Identifiers of a group of orders: an EIP since v2.7, an EI before; subcomponents tell which."""
+    if part.syntax.subcomponent in part.raw:
+        made = [entity(lifted(part.part(1)), setup, "PGN"), entity(lifted(part.part(2)), setup, "FGN")]
+    else:
+        made = [entity(part, setup, "PGN")]
+    return [each for each in made if each]
 
 
 def name(part: er7.Part, setup: Setup, default_use: str = "") -> Resource | None:

@@ -145,7 +145,7 @@ def _keep(work: Work, report: Report, row: Made) -> None:
 def _key(work: Work, order: Order) -> tuple[str, ...]:
     """Return the business key of the report: filler number and code; placer number; else the message and the place in it."""
     code = order.obr.field(4)
-    words = f"{code.at(3)}|{code.at(1) or code.at(2) or code.at(4)}"
+    words = work.setup.code_key(code)
     for segment, number, kind in (
         (order.obr, 3, "FILL"),
         (order.orc, 3, "FILL"),
@@ -163,8 +163,10 @@ def _identifiers(work: Work, order: Order, resource: Resource) -> None:
     """Add the order numbers of ORC beside those of OBR; equal ones once."""
     if order.orc is None:
         return
-    for number, kind in ((2, "PLAC"), (3, "FILL"), (4, "PGN")):
-        made = datatypes.entity(order.orc.field(number), work.setup, kind)
+    numbers = [(2, datatypes.entity(order.orc.field(2), work.setup, "PLAC"))]
+    numbers.append((3, datatypes.entity(order.orc.field(3), work.setup, "FILL")))
+    numbers += [(4, made) for made in datatypes.group_numbers(order.orc.field(4), work.setup)]
+    for number, made in numbers:
         if made:
             resource["identifier"] = _distinct([*resource.get("identifier", []), made])
             official = f"segments/ORC--DiagnosticReport.csv ORC-{number}"
@@ -173,8 +175,8 @@ def _identifiers(work: Work, order: Order, resource: Resource) -> None:
 
 
 def _effective(work: Work, obr: er7.Segment, resource: Resource) -> str:
-    start = work.moment(obr.field(7).raw, place(obr, 7)) if obr.has(7) else None
-    end = work.moment(obr.field(8).raw, place(obr, 8)) if obr.has(8) else None
+    start = work.moment(obr, 7) if obr.has(7) else None
+    end = work.moment(obr, 8) if obr.has(8) else None
     reference = f"{resource['resourceType']}/{resource['id']}"
     official = "segments/OBR--DiagnosticReport.csv OBR-7"
     if start and end and start.date_time != end.date_time and not (start.at and end.at and start.at > end.at):
@@ -215,7 +217,7 @@ def _service_request(work: Work, order: Order, report: Resource, encounter: str)
         if number
         else (work.setup.local("message"), work.control_id, str(obr.index))
     )
-    words = f"{code.at(3)}|{code.at(1) or code.at(2) or code.at(4)}"
+    words = work.setup.code_key(code)
     resource: Resource = {"resourceType": "ServiceRequest", "id": work.ids.resource("ServiceRequest", *key, words)}
     rules.apply(work, obr, "OBR-ServiceRequest", resource)
     if orc is not None:
@@ -229,7 +231,7 @@ def _service_request(work: Work, order: Order, report: Resource, encounter: str)
     if encounter:
         resource["encounter"] = {"reference": encounter}
     if orc is not None and orc.has(9) and orc.at(1).upper() in {"NW", "RE", ""}:
-        moment = work.moment(orc.field(9).raw, place(orc, 9))
+        moment = work.moment(orc, 9)
         if moment:
             resource["authoredOn"] = moment.date_time
     observation.add_notes(work, order.notes, resource)
@@ -280,16 +282,13 @@ def _specimen_of_obr(work: Work, report: Report) -> list[str]:
         return []
     resource: Resource = {"resourceType": "Specimen", "id": work.ids.resource("Specimen", *report.key, "OBR")}
     source = obr.field(15)
-    lifted = er7.Part(source.syntax.component.join(source.part(1).pieces()), source.syntax)
-    kind = work.concept(lifted, "0487")
+    kind = work.concept(datatypes.lifted(source.part(1)), "0487")
     if kind:
         resource["type"] = kind
     rules.apply(work, obr, "OBR-Specimen", resource)
-    site = source.part(4)
+    site = work.concept(datatypes.lifted(source.part(4)))
     if site:
-        made = work.concept(er7.Part(site.syntax.component.join(site.pieces()), site.syntax))
-        if made:
-            resource.setdefault("collection", {})["bodySite"] = made
+        resource.setdefault("collection", {})["bodySite"] = site
     collected = datatypes.period(obr.field(7).raw, obr.field(8).raw, work.setup)
     if collected and "end" in collected and "start" in collected:
         resource.setdefault("collection", {})["collectedPeriod"] = collected

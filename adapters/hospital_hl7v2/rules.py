@@ -200,7 +200,8 @@ def _languages(work: Work, segment: er7.Segment, number: int, _argument: str) ->
 
 
 def _concept(work: Work, segment: er7.Segment, number: int, argument: str) -> Resource | None:
-    return work.concept(segment.field(number), argument)
+    known = work.setup.concepts.get((segment.first(number), argument))
+    return known or work.concept(segment.field(number), argument)
 
 
 def _concepts(work: Work, segment: er7.Segment, number: int, argument: str) -> list[Resource]:
@@ -235,7 +236,7 @@ def _gender(work: Work, segment: er7.Segment, number: int, _argument: str) -> El
 
 def _birth_date(work: Work, segment: er7.Segment, number: int, _argument: str) -> Elements | None:
     raw = segment.raw(number)
-    moment = work.moment(raw, place(segment, number))
+    moment = work.moment(segment, number)
     if moment is None:
         unknown = not raw.strip("0^ ")
         absent = {"url": DATA_ABSENT, "valueCode": "unknown" if unknown else "error"}
@@ -248,17 +249,17 @@ def _birth_date(work: Work, segment: er7.Segment, number: int, _argument: str) -
 
 
 def _date(work: Work, segment: er7.Segment, number: int, _argument: str) -> str | None:
-    moment = work.moment(segment.field(number).raw, place(segment, number))
+    moment = work.moment(segment, number)
     return moment.date if moment else None
 
 
 def _date_time(work: Work, segment: er7.Segment, number: int, _argument: str) -> str | None:
-    moment = work.moment(segment.field(number).raw, place(segment, number))
+    moment = work.moment(segment, number)
     return moment.date_time if moment else None
 
 
 def _instant(work: Work, segment: er7.Segment, number: int, _argument: str) -> str | None:
-    moment = work.moment(segment.field(number).raw, place(segment, number))
+    moment = work.moment(segment, number)
     return moment.instant() if moment else None
 
 
@@ -327,15 +328,12 @@ def _entity(work: Work, segment: er7.Segment, number: int, argument: str) -> Res
 
 
 def _entity_pair(work: Work, segment: er7.Segment, number: int, _argument: str) -> list[Resource]:
-    part = segment.field(number)
-    made = [_inner_entity(part.part(place), work, kind) for place, kind in ((1, "PLAC"), (2, "FILL"))]
-    return [each for each in made if each]
+    return datatypes.pair(segment.field(number), work.setup)
 
 
-def _inner_entity(part: er7.Part, work: Work, kind: str) -> Resource | None:
-    """EI one level down (EIP-1, EIP-2): its parts are subcomponents."""
-    lifted = er7.Part(part.syntax.component.join(part.pieces()), part.syntax)
-    return datatypes.entity(lifted, work.setup, kind)
+def _group_number(work: Work, segment: er7.Segment, number: int, _argument: str) -> Resource | None:
+    found = datatypes.group_numbers(segment.field(number), work.setup)
+    return found[0] if found else None
 
 
 def _composite_quantity(work: Work, segment: er7.Segment, number: int, _argument: str) -> Resource | None:
@@ -343,9 +341,7 @@ def _composite_quantity(work: Work, segment: er7.Segment, number: int, _argument
     found = values.number(part.at(1), work.setup)
     if found is None:
         return None
-    units = part.part(2)
-    lifted = er7.Part(part.syntax.component.join(units.pieces()), part.syntax)
-    return values.quantity(found[1], lifted, work.setup)
+    return values.quantity(found[1], datatypes.lifted(part.part(2)), work.setup)
 
 
 def _collected(work: Work, segment: er7.Segment, number: int, _argument: str) -> Elements | None:
@@ -353,7 +349,7 @@ def _collected(work: Work, segment: er7.Segment, number: int, _argument: str) ->
     if part.at(2):
         made = datatypes.period(part.at(1), part.at(2), work.setup)
         return Elements(collectedPeriod=made) if made else None
-    moment = work.moment(part.at(1), place(segment, number))
+    moment = work.moment(segment, number)
     return Elements(collectedDateTime=moment.date_time) if moment else None
 
 
@@ -377,16 +373,17 @@ def _interpretations(work: Work, segment: er7.Segment, number: int, _argument: s
     found = []
     for part in segment.repetitions(number):
         code = part.at(1)
+        known = work.setup.concepts.get((code, "interpretation"))
+        if known:
+            found.append(known)
+            continue
         mapped = work.setup.map("0078", code) if code else None
         if mapped:
-            found.append(
-                work.setup.remember(
-                    ("interpretation", code), _mapped_concept(mapped.system, mapped.code, mapped.display)
-                )
-            )
+            made = _mapped_concept(mapped.system, mapped.code, mapped.display)
+            found.append(work.setup.remember((code, "interpretation"), made))
         elif part:
-            made = work.concept(part, "0078")
-            found += [made] if made else []
+            own = work.concept(part, "0078")
+            found += [own] if own else []
     return found
 
 
@@ -437,6 +434,7 @@ CONVERTERS: Final[dict[str, Converter]] = {
     "device": _one(shared.device),
     "entity_identifier": _entity,
     "entity_pair": _entity_pair,
+    "group_number": _group_number,
     "composite_quantity": _composite_quantity,
     "collected": _collected,
     "quantity_timing_priority": _priority_of_timing,

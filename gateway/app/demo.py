@@ -83,6 +83,7 @@ async def _demo(settings: Settings, wishes: Wishes) -> int:
     console.print(f"starting in {settings.data} …")
     async with run.gateway(settings) as running:
         console.print(f"up after {time.perf_counter() - started:.1f} s")
+        before = {one.feed: one.received for one in await _sums(running)}
         traffic = Traffic(settings, running.http, running.mllp, wishes.seed, wishes.citizens, wishes.rate)
         addresses = _addresses(settings, running.http)
         if not console.is_terminal:
@@ -94,7 +95,7 @@ async def _demo(settings: Settings, wishes: Wishes) -> int:
             stop.set()
             await sending
             sums = await _drained(running)
-        adds_up = _show_sums(console, sums, traffic)
+        adds_up = _show_sums(console, sums, traffic, before)
     console.print("stopped")
     return 0 if adds_up else 1
 
@@ -165,7 +166,7 @@ def _table(sums: list[Sum], seconds: float) -> Table:
     return table
 
 
-def _show_sums(console: Console, sums: list[Sum], traffic: Traffic) -> bool:
+def _show_sums(console: Console, sums: list[Sum], traffic: Traffic, before: Mapping[str, int]) -> bool:
     table = Table(title="received = stored + rejected + duplicates + waiting", title_justify="left")
     table.add_column("feed")
     for column in ("acknowledged", "received", "stored", "rejected", "duplicates", "waiting", "difference"):
@@ -174,7 +175,7 @@ def _show_sums(console: Console, sums: list[Sum], traffic: Traffic) -> bool:
     for one in sums:
         acknowledged = traffic.acknowledged[one.feed]
         # An answer may be lost when everything stops; what stands in the log is never less than what was acknowledged.
-        adds_up &= one.difference == 0 and one.received >= acknowledged + traffic.before.get(one.feed, 0)
+        adds_up &= one.difference == 0 and one.received >= acknowledged + before[one.feed]
         table.add_row(
             one.feed,
             *(str(n) for n in (acknowledged, one.received, one.stored, one.rejected, one.duplicate, one.waiting, one.difference)),

@@ -85,6 +85,8 @@ class Part:
         if number > len(pieces):
             return ""
         piece = pieces[number - 1]
+        if piece.isalnum():
+            return piece
         if not piece or piece == NULL:
             return ""
         if self.syntax.escape in piece:
@@ -137,8 +139,8 @@ class Segment:
 
     def has(self, number: int) -> bool:
         """Tell whether field `number` holds a value: neither empty nor null."""
-        raw = self.raw(number)
-        return raw not in ("", NULL)
+        fields = self._fields or self.fields
+        return number < len(fields) and fields[number] not in {"", NULL}
 
     def is_null(self, number: int) -> bool:
         """Tell whether field `number` asks to delete (`""`)."""
@@ -146,10 +148,13 @@ class Segment:
 
     def field(self, number: int) -> Part:
         """Return the first repetition of field `number`."""
-        raw = self.raw(number)
-        if self.syntax.repetition in raw:
-            raw = raw.split(self.syntax.repetition, 1)[0]
-        return Part(raw, self.syntax)
+        return Part(self.first(number), self.syntax)
+
+    def first(self, number: int) -> str:
+        """Return the first repetition of field `number` as sent, '' when absent."""
+        fields = self._fields or self.fields
+        raw = fields[number] if number < len(fields) else ""
+        return raw.split(self.syntax.repetition, 1)[0] if self.syntax.repetition in raw else raw
 
     def repetitions(self, number: int) -> list[Part]:
         """Return all repetitions of field `number`, empty ones kept in their places; [] when the field is absent."""
@@ -171,9 +176,12 @@ class Segment:
 
     def at(self, number: int, component: int = 1) -> str:
         """Return a component of the first repetition of field `number` as text, '' when absent."""
-        raw = self.raw(number)
+        fields = self._fields or self.fields
+        raw = fields[number] if number < len(fields) else ""
         if not raw:
             return ""
+        if component == 1 and raw.isalnum():  # nothing to cut, nothing to resolve
+            return raw
         return self.field(number).at(component)
 
 
@@ -212,11 +220,8 @@ class Message:
         return self._names
 
     def __iter__(self) -> Iterator[Segment]:
-        taken: dict[str, Iterator[Segment]] = {}
-        for name in self.names:
-            if name not in taken:
-                taken[name] = iter(self.segments(name))
-            yield next(taken[name])
+        taken = {name: iter(self.segments(name)) for name in dict.fromkeys(self.names)}
+        return iter([next(taken[name]) for name in self.names])
 
     def segments(self, name: str) -> list[Segment]:
         """Return the segments of one name, in order."""
