@@ -28,7 +28,7 @@ MESSAGE_COLUMNS = (
 OUTBOX_COLUMNS = ("seq", "message", "part", "version", "type", "id")
 
 State = dict[str, list[Any]]
-Mention = tuple[int, str, bytes, dt.datetime, int, str | None]
+Mention = tuple[int, str, bytes, dt.date, int, str | None]
 """A mention that says nothing new: type, id, its digest, its day, and the version and state that it met."""
 Extract = Callable[[Resource], Index]
 
@@ -232,20 +232,22 @@ class Plan:
     def _merge(self, row: Row, write: Write, precedence: Precedence, message: MessageWrite, seq: int) -> bool:
         if row.deleted and row.precedence is not None and precedence < row.precedence:
             return True
-        feed, event, received = message.feed, write.event_time, message.received_at
         mention: Mention | None = None
-        if write.mode is Mode.ENSURE:
-            # Everybody mentions the same few organizations all day. Stamped to the microsecond, each mention would
-            # be the newest and rewrite their rows, and all writers would queue up there. A mention counts by its day.
-            feed, event = "", event.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-            received = event
-            mention = (row.type, row.id, write.digest, event, row.version, row.state)
+        if write.mode is Mode.ENSURE:  # counts by its day (fhir.merge), so that most of a day's mentions are equal
+            mention = (
+                row.type,
+                row.id,
+                write.digest,
+                write.event_time.astimezone(dt.UTC).date(),
+                row.version,
+                row.state,
+            )
             if mention in self.mentions:
                 return False
         stored, state = self._known(row)
         lane = Lane(write.lane) if write.lane else None
-        change = Change(json.loads(write.body), write.mode, lane, event, write.clear, write.weak)
-        resource, state, late = self.merge(stored, state, change, feed=feed, received_at=received)
+        change = Change(json.loads(write.body), write.mode, lane, write.event_time, write.clear, write.weak)
+        resource, state, late = self.merge(stored, state, change, feed=message.feed, received_at=message.received_at)
         body = bodies.prepare(resource)
         digest = bodies.content_digest(body)
         written = json.dumps(state).decode()
