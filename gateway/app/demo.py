@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from gateway import settings as setting
 from gateway.app import run, tokens
@@ -33,6 +32,8 @@ from gateway.settings import Settings
 
 DRAIN_SECONDS_MAX = 60.0
 REFRESH_SECONDS = 1.0
+PLAIN_WIDTH = 140
+"""Columns of the table where standard output is not a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _free(address: str) -> str:
 
 
 async def _demo(settings: Settings, wishes: Wishes) -> int:
-    console = Console()
+    console = Console(markup=False, highlight=False, **({} if sys.stdout.isatty() else {"width": PLAIN_WIDTH}))
     stop = run.stopping()
     started = time.perf_counter()
     console.print(f"starting in {settings.data} …")
@@ -85,11 +86,9 @@ async def _demo(settings: Settings, wishes: Wishes) -> int:
         console.print(f"up after {time.perf_counter() - started:.1f} s")
         before = {one.feed: one.received for one in await _sums(running)}
         traffic = Traffic(settings, running.http, running.mllp, wishes.seed, wishes.citizens, wishes.rate)
-        addresses = _addresses(settings, running.http)
-        if not console.is_terminal:
-            console.print(addresses)
+        console.print(_addresses(settings, running.http), soft_wrap=True)
         sending = asyncio.create_task(traffic.run(stop), name="traffic")
-        async with _shown(console, running, addresses):
+        async with _shown(console, running):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), wishes.seconds or None)
             stop.set()
@@ -101,7 +100,7 @@ async def _demo(settings: Settings, wishes: Wishes) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _shown(console: Console, running: run.Running, addresses: Text) -> AsyncIterator[None]:
+async def _shown(console: Console, running: run.Running) -> AsyncIterator[None]:
     """Show the table while the block runs: live on a terminal, a line of numbers every ten seconds elsewhere."""
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     began = time.monotonic()
@@ -112,7 +111,7 @@ async def _shown(console: Console, running: run.Running, addresses: Text) -> Asy
             sums = await _sums(running)
             table = _table(sums, time.monotonic() - began)
             if live:
-                live.update(Group(table, addresses), refresh=True)
+                live.update(table, refresh=True)
             elif count % 10 == 9:  # noqa: PLR2004
                 console.print(table)
             count += 1
@@ -181,11 +180,11 @@ def _show_sums(console: Console, sums: list[Sum], traffic: Traffic, before: Mapp
             *(str(n) for n in (acknowledged, one.received, one.stored, one.rejected, one.duplicate, one.waiting, one.difference)),
         )
     console.print(table)
-    console.print("the sum adds up" if adds_up else "[red]the sum does NOT add up[/]")
+    console.print("the sum adds up" if adds_up else "the sum does NOT add up")
     return adds_up
 
 
-def _addresses(settings: Settings, http: str) -> Text:
+def _addresses(settings: Settings, http: str) -> str:
     command = Path(sys.argv[0]).resolve()
     token = 'H="Authorization: Bearer $TOKEN"'
     lines = [
@@ -198,4 +197,4 @@ def _addresses(settings: Settings, http: str) -> Text:
         f"curl -s http://{http}/readyz; curl -s http://{http}/metrics",
         f"{command} feeds",
     ]
-    return Text("\n".join(["try it:", *lines]), no_wrap=False, overflow="fold")
+    return "\n".join(["", "try it:", *lines, ""])
