@@ -54,7 +54,12 @@ class Backbone(Protocol):
         ...
 
     async def fetch(
-        self, wants: Mapping[tuple[str, int], int], *, records_max: int = 500, bytes_max: int = 8 << 20, wait_seconds: float = 1.0
+        self,
+        wants: Mapping[tuple[str, int], int],
+        *,
+        records_max: int = 500,
+        bytes_max: int = 8 << 20,
+        wait_seconds: float = 1.0,
     ) -> list[Delivered]:
         """Read on from the offsets wanted, `{(topic, partition): next offset}`.
 
