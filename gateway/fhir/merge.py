@@ -133,7 +133,7 @@ def _parts(resource_type: str, resource: Resource) -> Iterator[tuple[str, Any]]:
             for item in members.get(group.rpartition(".")[2], ()):
                 yield f"{group}#{_key(group, item)}", item
         elif group not in {"meta.versionId", "meta.lastUpdated"}:
-            yield group, members
+            yield group, dict(sorted(members.items()))
 
 
 def _group(resource_type: str, name: str) -> str:

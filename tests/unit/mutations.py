@@ -15,7 +15,14 @@ TEXTS = [
     "{}", "1", "true", "male", "x" * 70,
 ]  # fmt: skip
 EXTENSION = {"extension": [{"url": "http://example.org/x", "valueCode": "unknown"}]}
-CHOICES = {"String": "x", "Boolean": True, "Integer": 3, "DateTime": "2026", "Quantity": {"value": 1}, "Period": {"start": "2026"}}
+CHOICES = {
+    "String": "x",
+    "Boolean": True,
+    "Integer": 3,
+    "DateTime": "2026",
+    "Quantity": {"value": 1},
+    "Period": {"start": "2026"},
+}
 
 
 def mutate(resource, random: Random):

@@ -125,7 +125,7 @@ def arrival(resource, about):
     return Change(resource, mode, event_time=at(hour), clear=tuple(clear), weak=tuple(weak)), feed, at(received)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.sampled_from([PATIENTS, ENCOUNTERS]).flatmap(
     lambda kind: st.lists(st.tuples(kind, ARRIVALS), min_size=2, max_size=6)), st.randoms(use_true_random=False))  # fmt: skip
 def test_any_order_of_arrival_ends_in_the_same_bytes(changes, random):
