@@ -41,7 +41,10 @@ CONNECTIONS = 16
 WINDOW = 8
 READINGS_A_BATCH = 100
 CLAIMS = {
-    "oru_messages_per_second": ("1,167/s Connexion, 486/s Iguana (vendors' claims); 30–70/s MessageFoundry on 4 vCPU (its CI)", 700.0),
+    "oru_messages_per_second": (
+        "1,167/s Connexion, 486/s Iguana (vendors' claims); 30–70/s MessageFoundry on 4 vCPU (its CI)",
+        700.0,
+    ),
     "readings_per_second": ("aim 5,000/s", 5000.0),
     "ack_p99_ms": ("limit 30 ms", 30.0),
     "visible_p95_ms": ("limit 300 ms", 300.0),
@@ -73,7 +76,9 @@ class Gateway:
 
     async def start(self) -> float:
         started = time.perf_counter()
-        self.process = subprocess.Popen([sys.executable, "-m", "gateway.cli", "up"], env=self.environment, cwd=ROOT)
+        self.process = await asyncio.to_thread(
+            subprocess.Popen, [sys.executable, "-m", "gateway.cli", "up"], env=self.environment, cwd=ROOT
+        )
         while True:
             try:
                 if (await self.get("/readyz")).status_code == 200:
@@ -172,7 +177,9 @@ async def by_mllp(gateway: Gateway, messages: list[bytes], *, rate: float = 0.0)
     for number in range(CONNECTIONS):
         share = iter(messages[number::CONNECTIONS])
         pace = CONNECTIONS / rate if rate else 0.0
-        _, sender = await loop.create_connection(lambda share=share, pace=pace: Sender(share, WINDOW, pace), host, int(port))
+        _, sender = await loop.create_connection(
+            lambda share=share, pace=pace: Sender(share, WINDOW, pace), host, int(port)
+        )
         senders.append(sender)
         if rate:
             await asyncio.sleep(1 / rate)
@@ -196,7 +203,7 @@ async def by_http(gateway: Gateway, bodies: list[bytes]) -> None:
 
 
 async def searchable(gateway: Gateway, feed: str, count: int) -> None:
-    while (await gateway.numbers()).get(feed, summary.FeedNumbers()).stored < count:
+    while (await gateway.numbers()).get(feed, summary.FeedNumbers()).stored < count:  # noqa: ASYNC110  /metrics is asked
         await asyncio.sleep(0.05)
 
 
@@ -234,7 +241,9 @@ async def measure(kafka: str, seconds: float) -> dict[str, Any]:
             visible = {bound: n - before["hospital"].visible.get(bound, 0) for bound, n in after.visible.items()}
             measured = summary.FeedNumbers(visible=visible)
             result |= {f"ack_p{int(s * 100)}_ms": share_of(waits, s) * 1000 for s in (0.5, 0.95, 0.99)}
-            result |= {f"visible_p{int(s * 100)}_ms": (measured.visible_seconds(s) or 0) * 1000 for s in (0.5, 0.95, 0.99)}
+            result |= {
+                f"visible_p{int(s * 100)}_ms": (measured.visible_seconds(s) or 0) * 1000 for s in (0.5, 0.95, 0.99)
+            }
             bodies = list(islice(Home(citizens, clock).batches(READINGS_A_BATCH), max(20, int(20 * seconds))))
             began = time.perf_counter()
             await by_http(gateway, bodies)
@@ -249,7 +258,11 @@ async def measure(kafka: str, seconds: float) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
-    model = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
     return {
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": int(memory.split()[1]) >> 20,
@@ -275,7 +288,9 @@ async def main() -> None:
     if given.json:
         given.json.write_text(text)
     backbones = [name for name in ("embedded", "kafka") if name in found]
-    table = Table("figure", *backbones, "beside", *(f"ratio {name}" for name in backbones), title=f"spine: {found['machine']}")
+    table = Table(
+        "figure", *backbones, "beside", *(f"ratio {name}" for name in backbones), title=f"spine: {found['machine']}"
+    )
     for name in found["embedded"]:
         words, mark = CLAIMS.get(name, ("", 0.0))
         values = [found[backbone].get(name, 0.0) for backbone in backbones]

@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.table import Table
 
 from gateway import settings as setting
-from gateway.app import run, tokens
+from gateway.app import run
 from gateway.app.traffic import Traffic
 from gateway.observe import metrics, summary
 from gateway.operate.reconcile import Sum, reconcile
@@ -78,7 +78,7 @@ def _free(address: str) -> str:
 
 
 async def _demo(settings: Settings, wishes: Wishes) -> int:
-    console = Console(markup=False, highlight=False, **({} if sys.stdout.isatty() else {"width": PLAIN_WIDTH}))
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     stop = run.stopping()
     started = time.perf_counter()
     console.print(f"starting in {settings.data} …")
@@ -177,7 +177,18 @@ def _show_sums(console: Console, sums: list[Sum], traffic: Traffic, before: Mapp
         adds_up &= one.difference == 0 and one.received >= acknowledged + before[one.feed]
         table.add_row(
             one.feed,
-            *(str(n) for n in (acknowledged, one.received, one.stored, one.rejected, one.duplicate, one.waiting, one.difference)),
+            *(
+                str(n)
+                for n in (
+                    acknowledged,
+                    one.received,
+                    one.stored,
+                    one.rejected,
+                    one.duplicate,
+                    one.waiting,
+                    one.difference,
+                )
+            ),
         )
     console.print(table)
     console.print("the sum adds up" if adds_up else "the sum does NOT add up")
@@ -186,10 +197,9 @@ def _show_sums(console: Console, sums: list[Sum], traffic: Traffic, before: Mapp
 
 def _addresses(settings: Settings, http: str) -> str:
     command = Path(sys.argv[0]).resolve()
-    token = 'H="Authorization: Bearer $TOKEN"'
     lines = [
         f"export SUNDBRO_DATA={settings.data.resolve()} SUNDBRO_HTTP={settings.http} SUNDBRO_MLLP={settings.mllp}",
-        f"TOKEN=$({command} token); {token}",
+        f'H="Authorization: Bearer $({command} token)"',
         f"curl -s http://{http}/fhir/metadata",
         f"curl -s -H \"$H\" 'http://{http}/fhir/Observation?code=http://loinc.org|8867-4&_count=2'",
         f"curl -s -H \"$H\" 'http://{http}/fhir/Encounter?_sort=-_lastUpdated&_count=1'",

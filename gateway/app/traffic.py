@@ -57,7 +57,9 @@ class Traffic:
         async with contextlib.AsyncExitStack() as stack:
             host, _, port = self._mllp.rpartition(":")
             http = await stack.enter_async_context(
-                httpx.AsyncClient(base_url=f"http://{self._http}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+                httpx.AsyncClient(
+                    base_url=f"http://{self._http}", headers={"Authorization": f"Bearer {token}"}, timeout=30
+                )
             )
             senders: dict[str, Callable[[bytes], Awaitable[bool]]] = {
                 "adt": self._by_mllp(await stack.enter_async_context(MllpClient(host, int(port)))),

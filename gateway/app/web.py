@@ -91,7 +91,7 @@ async def serving(parts: Parts, roles: frozenset[str]) -> AsyncIterator[Served]:
     )
     task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     try:
-        while not server.started and not task.done():
+        while not server.started and not task.done():  # noqa: ASYNC110  uvicorn announces its start in no other way
             await asyncio.sleep(0.01)
         host, port = listening.getsockname()[:2]
         yield Served(f"{host}:{port}", intake)

@@ -33,7 +33,7 @@ class FeedFile(pydantic.BaseModel):
     )
     content_types: list[str] = pydantic.Field(default_factory=list, description="Content types the HTTP door takes.")
     doors: list[Literal["http", "mllp", "files"]] = pydantic.Field(
-        default_factory=lambda: ["http"], description="Doors it may come through."
+        default=["http"], description="Doors it may come through."
     )
     systems: dict[str, str] = pydantic.Field(
         default_factory=dict, description="The sender's own names of identifier and code systems → URI."
