@@ -45,8 +45,7 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
-    weak: tuple[str, ...] = ()
-    """`Change.weak`: elements that count as ENSURE though the mode is MERGE."""
+    weak: tuple[str, ...] = ()  # of the Change
     expect: int | None = None
     """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has
     none); otherwise left alone. Times of events do not matter then."""
@@ -241,14 +240,14 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(
+    async def claim(  # fmt: skip
         self,
         group: str,
         owner: str,
         wanted: Sequence[tuple[str, int]],
         *,
         limit: int | None = None,
-        seconds: float = 10.0,
+        seconds: float = 10,
     ) -> list[Lease]:
         """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: a fair share among
         the owners of the group that are alive), and give back those held beyond. A taken-over partition gets a higher
