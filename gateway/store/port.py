@@ -74,18 +74,15 @@ class MessageWrite:
     control_id: str | None = None
     sender: str = ""
     lane: str = ""
-    mapping: str = ""
-    """The version of adapter and tables that translated it."""
+    mapping: str = ""  # the version of adapter and tables that translated it
     traceparent: str = ""
     reasons: list[Reason] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
-    provenance: str = ""
-    """The id of the Provenance among `writes`; its targets are the message's resources."""
+    provenance: str = ""  # id of the Provenance among `writes`; its targets are the message's resources
     reply: bytes | None = None
     reply_reused: bytes | None = None
     reply_content_type: str = ""
-    replay: bool = False
-    """A replay of a message that is in the inbox already: the duplicate rule does not apply."""
+    replay: bool = False  # of a message that is in the inbox already: the duplicate rule does not apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +113,8 @@ class AppliedMessage:
     state: MessageState
     versions: tuple[tuple[str, str, int], ...] = ()
     """(type, id, version) that this message made."""
-    unchanged: int = 0
-    """Writes whose content was already there: no new version."""
-    late: int = 0
-    """Writes older than what is stored: they filled gaps at most."""
+    unchanged: int = 0  # writes whose content was already there: no new version
+    late: int = 0  # writes older than what is stored: they filled gaps at most
     control_id_reused: bool = False
 
 
@@ -142,8 +137,7 @@ class Version:
     body: bytes
     deleted: bool = False
     lane: str = ""
-    message: str = ""
-    """The receipt of the message that made this version."""
+    message: str = ""  # the receipt of the message that made this version
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +234,7 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(  # fmt: skip
+    async def claim(
         self,
         group: str,
         owner: str,
