@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-kafka test check bench samples lock lint corpus faults clean
+.PHONY: setup demo demo-kafka test check bench samples docs lock corpus faults clean
 
 setup: .venv/.done ## .venv from the lock file, with .venv/bin/sundbro
 
@@ -20,3 +20,20 @@ test: setup ## the test suite
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras pyproject.toml -o requirements.lock
+
+demo-kafka: setup ## the demo on a real Kafka broker (Java 17, Maven) and PostgreSQL
+	$(BIN)/python -m tests.kafka.demo
+
+check: setup ## what CI runs: style, types, contracts, reference, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/make_reference.py --check
+	$(MAKE) test
+
+docs: setup ## write docs/reference anew from the code
+	$(BIN)/python tools/make_reference.py
+
+clean: ## remove what the verbs above made
+	rm -rf .venv build data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/kafka/target

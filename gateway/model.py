@@ -209,6 +209,9 @@ class Change:
     """When it happened, by the sender's clock, timezone-aware; None means the time of reception."""
     clear: tuple[str, ...] = ()
     """Top-level elements that the sender declared null (HL7 v2 `""`); only with MERGE."""
+    weak: tuple[str, ...] = ()
+    """Top-level elements that the message does not state, and holds only because the resource needs them: with MERGE
+    these alone count as ENSURE (Encounter.status of an A08 must not reopen a discharged visit)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,45 +26,115 @@ class Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
     secret: ClassVar[frozenset[str]] = frozenset({"database_url", "kafka_password", "id_secret"})
 
-    data: Path = pydantic.Field(Path("data"), description="Folder in which everything embedded lives: database, keys, drop folders.")
-    environment: Literal["development", "production"] = pydantic.Field(
-        "development", description="In production, unsafe values (local issuer, plain MLLP beyond loopback, embedded keys) refuse to start."
+    data: Path = pydantic.Field(
+        Path("data"), description="Folder in which everything embedded lives: database, keys, drop folders."
     )
-    roles: str = pydantic.Field(",".join(ROLES), description="Roles of this process, by commas: receive, translate, publish, serve.")
-    http: str = pydantic.Field("127.0.0.1:8080", description="host:port of the FHIR API, the HTTP door and the health pages.")
-    public_url: str = pydantic.Field("", description="The address callers use, where it differs from http://<http> (a proxy in front).")
+    environment: Literal["development", "production"] = pydantic.Field(
+        "development",
+        description="In production, unsafe values (local issuer, plain MLLP beyond loopback, embedded keys) refuse to start.",
+    )
+    roles: str = pydantic.Field(
+        ",".join(ROLES), description="Roles of this process, by commas: receive, translate, publish, serve."
+    )
+    http: str = pydantic.Field(
+        "127.0.0.1:8080", description="host:port of the FHIR API, the HTTP door and the health pages."
+    )
+    public_url: str = pydantic.Field(
+        "", description="The address callers use, where it differs from http://<http> (a proxy in front)."
+    )
     mllp: str = pydantic.Field("127.0.0.1:2575", description="host:port of the MLLP door; empty closes it.")
     mllp_tls: str = pydantic.Field("", description="host:port of the MLLP door over TLS; empty closes it.")
     tls_certificate: Path | None = pydantic.Field(None, description="Server certificate chain (PEM) for MLLP over TLS.")
     tls_key: Path | None = pydantic.Field(None, description="Private key (PEM) of the server certificate.")
-    tls_client_ca: Path | None = pydantic.Field(None, description="CA (PEM) that client certificates of mutual TLS must come from.")
-    mllp_idle_seconds: float = pydantic.Field(300.0, gt=0, description="A connection without a byte for so long is closed.")
-    mllp_block_seconds: float = pydantic.Field(30.0, gt=0, description="A block that is not complete after so long is dropped without an answer.")
-    ack_seconds_max: float = pydantic.Field(20.0, gt=0, description="A door waits so long for durability, then answers nothing (MLLP) or 503 (HTTP).")
-    inflight_max: int = pydantic.Field(2000, gt=0, description="Messages a process holds between door and durable; beyond: 429, and MLLP stops reading.")
+    tls_client_ca: Path | None = pydantic.Field(
+        None, description="CA (PEM) that client certificates of mutual TLS must come from."
+    )
+    mllp_idle_seconds: float = pydantic.Field(
+        300.0, gt=0, description="A connection without a byte for so long is closed."
+    )
+    mllp_block_seconds: float = pydantic.Field(
+        30.0, gt=0, description="A block that is not complete after so long is dropped without an answer."
+    )
+    mllp_connections_max: int = pydantic.Field(
+        1000, gt=0, description="Open MLLP connections of a process; one more is closed at once."
+    )
+    ack_seconds_max: float = pydantic.Field(
+        20.0, gt=0, description="A door waits so long for durability, then answers nothing (MLLP) or 503 (HTTP)."
+    )
+    inflight_max: int = pydantic.Field(
+        2000,
+        gt=0,
+        description="Messages a process holds between door and durable; beyond: 429, and MLLP stops reading.",
+    )
+    inflight_bytes_max: int = pydantic.Field(
+        128 << 20,
+        gt=0,
+        description="Bytes a process holds between door and durable, half-read bodies and blocks included.",
+    )
+    body_seconds_max: float = pydantic.Field(
+        60.0, gt=0, description="An HTTP body that is not complete after so long is answered with 408."
+    )
     body_bytes_max: int = pydantic.Field(16 << 20, gt=0, description="Largest HTTP body, unpacked.")
-    gzip_ratio_max: int = pydantic.Field(100, gt=1, description="A gzip body that unpacks to more than so many times its size is refused.")
-    database_url: str = pydantic.Field("", description="PostgreSQL 16+ of the store; empty starts the embedded one in the data folder.")
-    database_schema: str = pydantic.Field("sundbro", pattern="^[a-z][a-z0-9_]*$", description="Schema of the store: a new name is a new, empty store beside the old one.")
-    kafka: str = pydantic.Field("", description="Kafka bootstrap servers; empty keeps the backbone in the same PostgreSQL.")
+    gzip_ratio_max: int = pydantic.Field(
+        100, gt=1, description="A gzip body that unpacks to more than so many times its size is refused."
+    )
+    database_url: str = pydantic.Field(
+        "", description="PostgreSQL 16+ of the store; empty starts the embedded one in the data folder."
+    )
+    database_schema: str = pydantic.Field(
+        "sundbro",
+        pattern="^[a-z][a-z0-9_]*$",
+        description="Schema of the store: a new name is a new, empty store beside the old one.",
+    )
+    kafka: str = pydantic.Field(
+        "", description="Kafka bootstrap servers; empty keeps the backbone in the same PostgreSQL."
+    )
     kafka_prefix: str = pydantic.Field("", pattern=r"^[a-zA-Z0-9._-]*$", description="Put before every topic name.")
-    kafka_replication: int = pydantic.Field(1, ge=1, description="Replication factor of topics that the gateway creates; 3 in production.")
-    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = pydantic.Field("PLAINTEXT", description="Security protocol towards Kafka.")
+    kafka_replication: int = pydantic.Field(
+        1, ge=1, description="Replication factor of topics that the gateway creates; 3 in production."
+    )
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"] = pydantic.Field(
+        "PLAINTEXT", description="Security protocol towards Kafka."
+    )
     kafka_ca: Path | None = pydantic.Field(None, description="CA (PEM) of the Kafka brokers.")
     kafka_user: str = pydantic.Field("", description="SASL/SCRAM-SHA-512 user.")
     kafka_password: str = pydantic.Field("", description="SASL/SCRAM-SHA-512 password.")
-    partitions: int = pydantic.Field(8, ge=1, le=256, description="Partitions of every topic: fixed when the topics are made, changing it breaks order.")
-    raw_retention_hours: int = pydantic.Field(24 * 90, ge=0, description="How long raw records are kept, the horizon of replay; 0 keeps them for ever.")
-    fhir_retention_hours: int = pydantic.Field(24 * 7, ge=0, description="How long fhir.* records are kept; 0 keeps them for ever.")
-    feeds: Path | None = pydantic.Field(None, description="Folder with more feed files (TOML), or files that replace the ones that come with a format.")
+    partitions: int = pydantic.Field(
+        8,
+        ge=1,
+        le=256,
+        description="Partitions of every topic: fixed when the topics are made, changing it breaks order.",
+    )
+    raw_retention_hours: int = pydantic.Field(
+        24 * 90, ge=0, description="How long raw records are kept, the horizon of replay; 0 keeps them for ever."
+    )
+    fhir_retention_hours: int = pydantic.Field(
+        24 * 7, ge=0, description="How long fhir.* records are kept; 0 keeps them for ever."
+    )
+    feeds: Path | None = pydantic.Field(
+        None, description="Folder with more feed files (TOML), or files that replace the ones that come with a format."
+    )
     drop: str = pydantic.Field("", description="Watched folder: <drop>/<feed>/ takes files; empty closes this door.")
-    translators: int = pydantic.Field(0, ge=0, description="Translation processes; 0: as many as cores less one, at least one; on one core none but this process.")
+    translators: int = pydantic.Field(
+        0,
+        ge=0,
+        description="Translation processes; 0: as many as cores less one, at least one; on one core none but this process.",
+    )
     batch_max: int = pydantic.Field(300, ge=1, description="Messages in one transaction of a translator.")
-    id_secret: str = pydantic.Field("", description="Secret (hex, 32+ digits) of ids and lanes; empty keeps one in the data folder. The same secret gives the same ids.")
+    id_secret: str = pydantic.Field(
+        "",
+        description="Secret (hex, 32+ digits) of ids and lanes; empty keeps one in the data folder. The same secret gives the same ids.",
+    )
     otlp: str = pydantic.Field("", description="OTLP/HTTP address for traces; empty exports none.")
-    trace_ratio: float = pydantic.Field(0.01, ge=0, le=1, description="Share of messages that are traced when the sender did not decide it.")
-    log_level: Literal["debug", "info", "warning", "error"] = pydantic.Field("info", description="Least important log line that is written.")
-    log_format: Literal["json", "console"] = pydantic.Field("json", description="One JSON object a line, or lines for people.")
+    trace_ratio: float = pydantic.Field(
+        0.01, ge=0, le=1, description="Share of messages that are traced when the sender did not decide it."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = pydantic.Field(
+        "info", description="Least important log line that is written."
+    )
+    log_format: Literal["json", "console"] = pydantic.Field(
+        "json", description="One JSON object a line, or lines for people."
+    )
 
     def role_names(self) -> frozenset[str]:
         """Return the roles of this process. Raises Misconfigured for a name that is no role."""
@@ -95,7 +165,10 @@ def load(environment: Mapping[str, str]) -> Settings:
     try:
         settings = Settings.model_validate({**values, **given})
     except pydantic.ValidationError as error:
-        lines = [f"{PREFIX}{'.'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
+        lines = [
+            f"{PREFIX}{'.'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
+            for e in error.errors(include_input=False)
+        ]
         raise Misconfigured("settings that cannot be used: " + "; ".join(lines)) from None
     settings.role_names()
     return settings

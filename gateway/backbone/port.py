@@ -9,6 +9,7 @@ tests/contracts/test_backbone.py is the conformance suite; an implementation is 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,8 +38,10 @@ class Backbone(Protocol):
         ...
 
     async def ensure(self, topics: Sequence[TopicSpec]) -> None:
-        """Create the topics that are missing. A topic that exists with another number of partitions is refused
-        (`errors.Misconfigured`): changing it would break order.
+        """Create the topics that are missing.
+
+        A topic that exists with another number of partitions is refused (`errors.Misconfigured`): changing it would
+        break order.
         """
         ...
 
@@ -54,7 +57,12 @@ class Backbone(Protocol):
         ...
 
     async def fetch(
-        self, wants: Mapping[tuple[str, int], int], *, records_max: int = 500, bytes_max: int = 8 << 20, wait_seconds: float = 1.0
+        self,
+        wants: Mapping[tuple[str, int], int],
+        *,
+        records_max: int = 500,
+        bytes_max: int = 8 << 20,
+        wait_seconds: float = 1.0,
     ) -> list[Delivered]:
         """Read on from the offsets wanted, `{(topic, partition): next offset}`.
 
@@ -75,6 +83,10 @@ class Backbone(Protocol):
 
     async def trim(self, topic: str, before: Mapping[int, int]) -> None:
         """Forget records below the given offset of each partition."""
+        ...
+
+    async def expire(self, now: dt.datetime) -> int:
+        """Forget what the topics' retention says is old; return how many records. Kafka does it by itself: 0."""
         ...
 
     async def ready(self) -> None:

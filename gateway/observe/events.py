@@ -65,7 +65,9 @@ class ConnectionOpened(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed(Observation):
-    """A sender's connection ended: `why` is peer, idle, block-timeout, too-large, tls, stop."""
+    """A sender's connection ended: `why` is peer, idle, block-timeout, unavailable (not durable, so
+    not answered), full (too many connections), tls, stop, fault (ours).
+    """
 
     door: str
     feed: str
@@ -126,6 +128,8 @@ class MessageStored(Observation):
     unchanged: int
     late: int
     visible_seconds: float
+    seconds: float = 0.0
+    """Of the transaction that committed it."""
     traceparent: str = ""
 
 
@@ -201,6 +205,15 @@ class VersionPublished(Observation):
     topic: str
     count: int
     lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPublished(Observation):
+    """One traced version is on fhir.<Type>; `seconds` is from commit to published."""
+
+    topic: str
+    seconds: float
+    traceparent: str
 
 
 @dataclass(frozen=True, slots=True)

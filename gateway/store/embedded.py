@@ -10,6 +10,7 @@ alone); the next gateway on the folder takes that server over. PostgreSQL killed
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import signal
@@ -70,6 +71,7 @@ class EmbeddedPostgres:
         except BaseException:
             self._lock.release()
             raise
+        atexit.register(self._end_with_process)
         self._watch = asyncio.create_task(self._keep_alive(self._folder), name="embedded-postgres")
         return self._folder.url
 
@@ -86,9 +88,16 @@ class EmbeddedPostgres:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, way)
             await self._gone(seconds)
+        atexit.unregister(self._end_with_process)
         self._pid, self._child = 0, None
         if self._lock is not None:
             self._lock.release()
+
+    def _end_with_process(self) -> None:
+        # A gateway that ends by an exception takes its server along; only a killed one leaves it behind.
+        if self._alive():
+            with contextlib.suppress(OSError):
+                os.kill(self._pid, signal.SIGINT)
 
     async def _gone(self, seconds: float) -> None:
         for _ in range(int(seconds / _LOOK_SECONDS)):  # processes announce their end to nobody but their parent
@@ -153,6 +162,19 @@ class EmbeddedPostgres:
         if self._child is not None and self._child.pid == self._pid:
             return self._child.poll() is None
         return _exists(self._pid)
+
+
+def running_url(data: Path) -> str:
+    """Return the address of the server that runs on a data folder now, '' when none does: for commands beside a gateway."""
+    cluster = data.expanduser().absolute() / "postgres"
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+        pid, socket_folder, status = int(lines[0]), Path(lines[4]), lines[7].strip()
+    except (OSError, IndexError, ValueError):
+        return ""
+    if status != "ready" or not _exists(pid) or not _serves(pid, cluster):
+        return ""
+    return folders.url_of(socket_folder)
 
 
 def _launch(folder: folders.Folder) -> subprocess.Popen[bytes]:

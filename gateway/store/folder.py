@@ -66,7 +66,12 @@ class Folder:
     @property
     def url(self) -> str:
         """The address of the server for asyncpg and libpq."""
-        return f"postgresql://{USER}@/postgres?host={self.socket}"
+        return url_of(self.socket)
+
+
+def url_of(socket: Path) -> str:
+    """Return the address of a server that listens in this socket folder."""
+    return f"postgresql://{USER}@/postgres?host={socket}"
 
 
 def binaries() -> Path:
@@ -176,7 +181,7 @@ def _initdb(programs: Path, data: Path, cluster: Path, account: Account | None) 
         **({} if account is None else account.popen()),
     )
     if done.returncode:
-        raise Misconfigured(f"initdb could not make {cluster}: {_last_line(done.stderr)}")
+        raise Misconfigured(f"initdb could not make {cluster}: {_reason(done.stderr)}")
     making.rename(cluster)
 
 
@@ -225,6 +230,7 @@ def _offers_lz4(programs: Path) -> bool:
     return "--with-lz4" in asked.stdout
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
+def _reason(text: str) -> str:
+    # The first complaint is the cause; what follows is initdb cleaning up after itself.
+    lines = [line.strip() for line in text.splitlines() if "error:" in line or "FATAL:" in line or "PANIC:" in line]
+    return lines[0] if lines else text.strip()[-300:] or "no reason given"

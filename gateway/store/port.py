@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,6 +45,12 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    weak: tuple[str, ...] = ()  # of the Change
+    expect: int | None = None
+    """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has
+    none); otherwise left alone. Times of events do not matter then."""
+    state: str | None = None
+    """Only a replay gives it: who stated which element, as `fhir.merge` keeps it, of a merged resource."""
     deleted: bool = False
     """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
 
@@ -68,18 +74,15 @@ class MessageWrite:
     control_id: str | None = None
     sender: str = ""
     lane: str = ""
-    mapping: str = ""
-    """The version of adapter and tables that translated it."""
+    mapping: str = ""  # the version of adapter and tables that translated it
     traceparent: str = ""
     reasons: list[Reason] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
-    provenance: str = ""
-    """The id of the Provenance among `writes`; its targets are the message's resources."""
+    provenance: str = ""  # id of the Provenance among `writes`; its targets are the message's resources
     reply: bytes | None = None
     reply_reused: bytes | None = None
     reply_content_type: str = ""
-    replay: bool = False
-    """A replay of a message that is in the inbox already: the duplicate rule does not apply."""
+    replay: bool = False  # of a message that is in the inbox already: the duplicate rule does not apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,10 @@ class Advance:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction applies. `advance` None: writes from the API or a replay."""
+    """What one transaction applies. Without `advances`: writes from the API or a replay."""
 
     messages: list[MessageWrite]
-    advance: Advance | None = None
+    advances: tuple[Advance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +113,8 @@ class AppliedMessage:
     state: MessageState
     versions: tuple[tuple[str, str, int], ...] = ()
     """(type, id, version) that this message made."""
-    unchanged: int = 0
-    """Writes whose content was already there: no new version."""
-    late: int = 0
-    """Writes older than what is stored: they filled gaps at most."""
+    unchanged: int = 0  # writes whose content was already there: no new version
+    late: int = 0  # writes older than what is stored: they filled gaps at most
     control_id_reused: bool = False
 
 
@@ -136,8 +137,7 @@ class Version:
     body: bytes
     deleted: bool = False
     lane: str = ""
-    message: str = ""
-    """The receipt of the message that made this version."""
+    message: str = ""  # the receipt of the message that made this version
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +241,12 @@ class Store(Protocol):
         wanted: Sequence[tuple[str, int]],
         *,
         limit: int | None = None,
-        seconds: float = 10.0,
+        seconds: float = 10,
     ) -> list[Lease]:
-        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: all that can be
-        had), and give back those held beyond `limit`. A taken-over partition gets a higher epoch. Call it every few
-        seconds: what is not renewed within `seconds` is free for others.
+        """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: a fair share among
+        the owners of the group that are alive), and give back those held beyond. A taken-over partition gets a higher
+        epoch. Call it every few seconds: what is not renewed within `seconds` is free for others. `wanted` is in the
+        order of preference.
         """
         ...
 
@@ -285,8 +286,24 @@ class Store(Protocol):
         """Return the messages that made versions of a resource, oldest first."""
         ...
 
+    def journal(self) -> AsyncIterator[MessageRow]:
+        """Yield first arrivals (stored and rejected, no duplicates) in the order in which they were applied, as of now."""
+        ...
+
     async def counts(self) -> list[FeedCount]:
         """Return messages by state per feed."""
+        ...
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """Keep a feed from being translated until `resume_feed`; the first reason stands."""
+        ...
+
+    async def resume_feed(self, feed: str) -> None:
+        """Let a stopped feed go on."""
+        ...
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """Return the feeds that are stopped, with why."""
         ...
 
     async def outbox(self, partition: int, *, after: int, limit: int) -> list[OutboxRow]:

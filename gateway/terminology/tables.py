@@ -50,5 +50,8 @@ def parse_table(text: str) -> list[Row]:
 def load(folder: Path) -> Tables:
     """Read every CSV below `folder`. The one look at the disk in this room; app.py calls it at start."""
     return Tables(
-        {path.relative_to(folder).with_suffix("").as_posix(): parse_table(path.read_text("utf-8")) for path in sorted(folder.rglob("*.csv"))}
+        {
+            path.relative_to(folder).with_suffix("").as_posix(): parse_table(path.read_text("utf-8"))
+            for path in sorted(folder.rglob("*.csv"))
+        }
     )

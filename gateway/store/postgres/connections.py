@@ -52,9 +52,20 @@ def away_is_unavailable() -> Iterator[None]:
     except _AWAY as error:
         raise Unavailable(f"the database does not answer ({type(error).__name__})") from error
     except asyncpg.InterfaceError as error:
-        if "clos" not in str(error):  # closed, is closing, connection was closed; other texts are our own misuse
+        if not _lost(error):
             raise
         raise Unavailable("the connection to the database was lost") from error
+
+
+def _lost(error: BaseException) -> bool:
+    """Say whether an error of asyncpg's own means that this connection is of no more use.
+
+    A dying server says goodbye between two statements; until the socket closes a moment later, asyncpg reports the
+    next statement as "another operation is in progress" or as a wrong internal state. (That would also be the sign of
+    a connection used by two tasks at once; `session` gives each its own.)
+    """
+    text = str(error)
+    return isinstance(error, asyncpg.InternalClientError) or "clos" in text or "operation is in progress" in text
 
 
 async def _as_it_is(_: Any) -> None:
@@ -101,7 +112,13 @@ class Connections:
             raise Unavailable("the store is not connected")
         with away_is_unavailable():
             async with self._pool.acquire() as connection:
-                yield connection
+                try:
+                    yield connection
+                except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                    if _lost(error):
+                        with contextlib.suppress(asyncpg.InterfaceError):  # the pool has let go of it already
+                            connection.terminate()  # else the pool would try to roll back on it, and keep it
+                    raise
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[asyncpg.Connection[Any]]:

@@ -19,7 +19,7 @@ from gateway.store.port import MessageState, MessageWrite
 
 def mark(feed: str, kind: str, value: str) -> bytes:
     """Return the hash under which a sender's own text is kept: it may hold a person's number. 16 bytes."""
-    return hashlib.blake2b(f"{kind}\x1f{feed}\x1f{value}".encode(), digest_size=16).digest()
+    return hashlib.blake2b(f"{kind}\x1f{feed}\x1f{value}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Verdict(enum.Enum):

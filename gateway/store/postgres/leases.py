@@ -13,7 +13,8 @@ from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connections
 
 _SQL = statements.load("leases")
-_ALL = 1 << 30
+_MEMBERS = "/members"
+"""An owner is itself leased, as a row of this group: so that everybody knows how many share."""
 
 
 async def claim(
@@ -26,8 +27,10 @@ async def claim(
     seconds: float,
 ) -> list[Lease]:
     """See `store.port.Store.claim`."""
-    limit = _ALL if limit is None else limit
     async with connections.session() as connection, connection.transaction():
+        await connection.execute(_SQL["join"], group + _MEMBERS, owner, seconds)
+        if limit is None:
+            limit = -(-len(wanted) // await connection.fetchval(_SQL["members"], group + _MEMBERS))
         await connection.execute(_SQL["add"], group, *_columns(wanted))
         own = await connection.fetch(_SQL["own"], group, owner)
         asked = set(wanted)
@@ -53,6 +56,7 @@ async def release(connections: Connections, group: str, owner: str) -> None:
     """See `store.port.Store.release`."""
     async with connections.session() as connection:
         await connection.execute(_SQL["release"], group, owner)
+        await connection.execute(_SQL["leave"], group + _MEMBERS, owner)
 
 
 async def positions(connections: Connections, group: str) -> dict[tuple[str, int], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from gateway.formats import json
@@ -83,6 +83,30 @@ class Reads:
         code = self._types.get(resource_type, 0)
         async with self._connections.session() as connection:
             return [_message(row) for row in await connection.fetch(_MESSAGES["made"], code, resource_id)]
+
+    async def journal(self) -> AsyncIterator[MessageRow]:
+        """See `store.port.Store.journal`."""
+        async with (
+            self._connections.alone() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            async for row in connection.cursor(_MESSAGES["journal"], prefetch=500):
+                yield _message(row)
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """See `store.port.Store.stop_feed`."""
+        async with self._connections.session() as connection:
+            await connection.execute(_MESSAGES["stop_feed"], feed, why)
+
+    async def resume_feed(self, feed: str) -> None:
+        """See `store.port.Store.resume_feed`."""
+        async with self._connections.session() as connection:
+            await connection.execute(_MESSAGES["resume_feed"], feed)
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """See `store.port.Store.stopped_feeds`."""
+        async with self._connections.session() as connection:
+            return {row["feed"]: row["why"] for row in await connection.fetch(_MESSAGES["stopped_feeds"])}
 
     async def counts(self) -> list[FeedCount]:
         """See `store.port.Store.counts`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Unavailable
@@ -97,7 +97,7 @@ class PostgresStore:
 
     async def apply(self, batch: Batch) -> Applied:
         """See the port."""
-        if batch.advance is None:
+        if not batch.advances:
             applied = await self._writes.take(batch)
         else:
             (applied,) = await self._transactor.commit([batch])
@@ -168,6 +168,22 @@ class PostgresStore:
     async def made(self, resource_type: str, resource_id: str) -> list[MessageRow]:
         """See the port."""
         return await self._reads.made(resource_type, resource_id)
+
+    def journal(self) -> AsyncIterator[MessageRow]:
+        """See the port."""
+        return self._reads.journal()
+
+    async def stop_feed(self, feed: str, why: str) -> None:
+        """See the port."""
+        await self._reads.stop_feed(feed, why)
+
+    async def resume_feed(self, feed: str) -> None:
+        """See the port."""
+        await self._reads.resume_feed(feed)
+
+    async def stopped_feeds(self) -> dict[str, str]:
+        """See the port."""
+        return await self._reads.stopped_feeds()
 
     async def counts(self) -> list[FeedCount]:
         """See the port."""

@@ -1,6 +1,6 @@
 """One transaction of `apply`: look, plan, write. Retried whole when it met another one; nothing of it is half done.
 
-The order of locks is that of statements/apply.sql. The outbox heads come last: from there to the commit, transactions
+The order of locks is that of statements/apply.sql. The outbox heads come late: from there to the commit, transactions
 that publish into the same partition wait for one another, which is what makes its numbers gap-free and in commit order.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -21,7 +21,7 @@ from gateway.store.port import Advance, Applied, AppliedMessage, Batch, MessageW
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.inbox import Inbox, Marks
-from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Merge, Outgoing, Plan
+from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Mention, Merge, Outgoing, Plan
 from gateway.store.postgres.rows import (
     DATE_COLUMNS,
     RESOURCE_COLUMNS,
@@ -32,6 +32,7 @@ from gateway.store.postgres.rows import (
 
 _SQL = statements.load("apply")
 _ATTEMPTS_MAX = 8
+_MENTIONS_MAX = 50_000
 _BLOCK = 1000
 """What the sequences step by (migrations/0001_spine.sql)."""
 
@@ -71,9 +72,10 @@ class Transactor:
     clock: Clock
     seqs: Numbers
     rids: Numbers
+    mentions: set[Mention] = field(default_factory=set)
 
     async def commit(self, batches: Sequence[Batch]) -> list[Applied]:
-        """Apply batches in one transaction. At most one has `advance`, and then it is the only one.
+        """Apply batches in one transaction. At most one has `advances`, and then it is the only one.
 
         Raises Fenced, or Unavailable when the world failed or the transaction met others too often.
         """
@@ -88,17 +90,20 @@ class Transactor:
     async def _attempt(self, connection: Connection, batches: Sequence[Batch]) -> list[Applied]:
         async with connection.transaction():
             wanted = [list(batch.messages) for batch in batches]
-            advance = batches[0].advance
-            if advance is not None:
-                floor = await _hold(connection, advance)
-                wanted = [[message for message in wanted[0] if message.source.offset >= floor]]
+            advances = sorted(batches[0].advances, key=lambda one: (one.group, one.topic, one.partition))
+            floors = await _hold(connection, advances) if advances else {}
+            if advances:
+                wanted = [[message for message in wanted[0] if message.source.offset >= floors[_place(message)]]]
             messages = [message for group in wanted for message in group]
             plan = await self._look(connection, messages)
-            applied = [_applied(plan, group, repeats=advance is None) for group in wanted]
+            applied = [_applied(plan, group, repeats=not advances) for group in wanted]
             await self._write(connection, plan)
-            if advance is not None:
-                position = (advance.group, advance.topic, advance.partition, max(floor, advance.next_offset))
-                await connection.execute(_SQL["move_position"], *position)
+            if advances:
+                moved = [
+                    (one.topic, one.partition, max(floors[one.topic, one.partition], one.next_offset))
+                    for one in advances
+                ]
+                await connection.execute(_SQL["move_positions"], advances[0].group, *_columns(moved))
         return applied
 
     async def _look(self, connection: Connection, messages: Sequence[MessageWrite]) -> Plan:
@@ -117,7 +122,9 @@ class Transactor:
         # meta.lastUpdated is written in whole milliseconds; the column says exactly the same.
         now = self.clock.now()
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        return Plan(inbox, rows, self.types, sequence, self.merge, self.extract, now)
+        if len(self.mentions) > _MENTIONS_MAX:
+            self.mentions.clear()
+        return Plan(inbox, rows, self.types, sequence, self.merge, self.extract, self.mentions, now)
 
     async def _write(self, connection: Connection, plan: Plan) -> None:
         plan.messages.sort(key=lambda record: record[10])  # by letter: two writers meet in the same order
@@ -130,10 +137,10 @@ class Transactor:
         await self._write_resources(connection, changed)
         if noted:
             await connection.execute(_SQL["note"], *_columns([_note(row) for row in noted]))
+        await self._send(connection, plan.outgoing)
         if plan.tallies:
             counts = [(*key, t.stored, t.rejected, t.duplicate) for key, t in sorted(plan.tallies.items())]
             await connection.execute(_SQL["count"], *_columns(counts))
-        await self._send(connection, plan.outgoing)
 
     async def _write_resources(self, connection: Connection, changed: Sequence[Row]) -> None:
         stored = [row.rid for row in changed if row.stored_version]
@@ -164,22 +171,31 @@ class Transactor:
         await connection.execute(_SQL["move_heads"], list(heads), list(heads.values()))
 
 
-async def _hold(connection: Connection, advance: Advance) -> int:
-    """Lock the reading position and return it. Raises Fenced when the worker has lost the partition."""
-    found = await connection.fetchrow(_SQL["position"], advance.group, advance.topic, advance.partition)
-    if found is None or found["epoch"] != advance.epoch or not found["held"]:
-        raise Fenced(f"the lease on {advance.topic} {advance.partition} has ended or belongs to another worker")
-    floor: int = found["next_offset"]
-    if advance.from_offset > floor:
-        raise RuntimeError(f"a batch of {advance.topic} would skip offsets {floor} to {advance.from_offset - 1}")
-    return floor
+async def _hold(connection: Connection, advances: Sequence[Advance]) -> dict[tuple[str, int], int]:
+    """Lock the reading positions, in order, and return them. Raises Fenced when the worker has lost one of them."""
+    keys = _columns([(one.topic, one.partition) for one in advances])
+    found = {
+        (row["topic"], row["part"]): row for row in await connection.fetch(_SQL["positions"], advances[0].group, *keys)
+    }
+    for advance in advances:
+        row = found.get((advance.topic, advance.partition))
+        if row is None or row["epoch"] != advance.epoch or not row["held"]:
+            raise Fenced(f"the lease on {advance.topic} {advance.partition} has ended or belongs to another worker")
+        if advance.from_offset > row["next_offset"]:
+            skipped = f"offsets {row['next_offset']} to {advance.from_offset - 1}"
+            raise RuntimeError(f"a batch of {advance.topic} would skip {skipped}")
+    return {key: row["next_offset"] for key, row in found.items()}
+
+
+def _place(message: MessageWrite) -> tuple[str, int]:
+    return message.source.topic, message.source.partition
 
 
 async def _lock(connection: Connection, rows: Sequence[Row]) -> None:
     if not rows:
         return
-    held = {row["rid"]: row["version"] for row in await connection.fetch(_SQL["lock"], [row.rid for row in rows])}
-    if any(held.get(row.rid) != row.stored_version for row in rows):
+    held = {row["rid"]: row["stored_as"] for row in await connection.fetch(_SQL["lock"], [row.rid for row in rows])}
+    if any(held.get(row.rid) != row.stored_as for row in rows):
         raise _OutdatedError
 
 
@@ -219,6 +235,8 @@ def _row(found: Mapping[str, Any]) -> Row:
         id=found["id"],
         rid=found["rid"],
         stored_version=found["version"],
+        stored_as=found["stored_as"],
+        feed=found["feed"] or "",
         version=found["version"],
         updated=found["updated"],
         deleted=found["deleted"],

@@ -1,10 +1,11 @@
 -- One transaction of `apply`, in the order in which it runs. Every writer takes its locks in this order: reading
--- position, message letters, current rows by (type, id), counts by (feed, part), outbox heads by part.
+-- position, message letters, current rows by (type, id), outbox heads by part, counts by (feed, part).
 
--- name: position
--- The reading position, held until the commit: $1 group, $2 topic, $3 partition. `held` says that the lease runs still.
-select next_offset, epoch, expires > clock_timestamp() as held
-  from position where grp = $1 and topic = $2 and part = $3 for update;
+-- name: positions
+-- The reading positions, held until the commit: $1 group, $2 topics, $3 partitions. `held`: the lease still runs.
+select topic, part, next_offset, epoch, expires > clock_timestamp() as held
+  from position where grp = $1 and (topic, part) in (select * from unnest($2::text[], $3::integer[]))
+ order by topic, part for update;
 
 -- name: inbox
 -- What is known of the messages: $1 receipts; $2 letters; $3, $4 envelopes and the letters they came around;
@@ -27,8 +28,10 @@ select 'control', '', asked.letter, asked.control, 0, '', false, '', 0, 0, false
 
 -- name: current
 -- The current rows of a batch's resources: $1 types, $2 ids, $3 whether the body is needed (to merge into).
+-- xmin names the transaction that wrote the row as it stands.
 select r.rid, r.type, r.id, r.version, r.updated, r.deleted, r.lane, r.event, r.received, r.line, r.digest, r.message,
-       r.state, case when asked.whole or r.state is not null then r.body end as body
+       r.state, case when asked.whole or r.state is not null then r.body end as body, r.xmin::text as stored_as,
+       case when asked.whole and r.state is null then (select feed from message m where m.seq = r.message) end as feed
   from unnest($1::smallint[], $2::text[], $3::boolean[]) as asked (type, id, whole)
   join resource r on r.type = asked.type and r.id = asked.id;
 
@@ -39,9 +42,10 @@ select nextval('message_seq') from generate_series(1, $1);
 select nextval('resource_rid') from generate_series(1, $1);
 
 -- name: lock
--- Take the rows that will change, in the order of all writers: $1 rids. The caller compares the versions with what it
--- planned from; a row that another transaction has meanwhile replaced is missing or newer, and the batch is planned again.
-select rid, version from resource where rid = any($1::bigint[]) order by type, id for update;
+-- Take the rows that will change, in the order of all writers: $1 rids. The caller compares xmin with what it planned
+-- from; a row that another transaction has meanwhile replaced or noted is missing or differs, and the batch is planned
+-- again.
+select rid, xmin::text as stored_as from resource where rid = any($1::bigint[]) order by type, id for update;
 
 -- name: supersede
 -- Move current rows aside; their next versions come in by COPY under the same rid: $1 rids.
@@ -64,14 +68,6 @@ update resource r set event = n.event, received = n.received, line = n.line, sta
 -- A message was replayed: $1 seq, and what it now is.
 update message set state = $2, stored = $3, type = $4, mapping = $5, provenance = $6, made = $7, reasons = $8 where seq = $1;
 
--- name: count
--- $1 feed, $2 partition of the source topic, $3 to $5 what to add to stored, rejected, duplicate.
-insert into feed_count (feed, part, stored, rejected, duplicate)
-select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[])
-    on conflict (feed, part) do update
-   set stored = feed_count.stored + excluded.stored, rejected = feed_count.rejected + excluded.rejected,
-       duplicate = feed_count.duplicate + excluded.duplicate;
-
 -- name: heads
 -- Take the outbox partitions, in order, until the commit: $1 partitions.
 select part, seq from outbox_head where part = any($1::integer[]) order by part for update;
@@ -82,5 +78,16 @@ insert into outbox_head (part) select unnest($1::integer[]) order by 1 on confli
 -- name: move_heads
 update outbox_head h set seq = n.seq from unnest($1::integer[], $2::bigint[]) as n (part, seq) where h.part = n.part;
 
--- name: move_position
-update position set next_offset = $4 where grp = $1 and topic = $2 and part = $3;
+-- name: count
+-- $1 feed, $2 partition of the source topic, $3 to $5 what to add to stored, rejected, duplicate.
+insert into feed_count (feed, part, stored, rejected, duplicate)
+select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[])
+    on conflict (feed, part) do update
+   set stored = feed_count.stored + excluded.stored, rejected = feed_count.rejected + excluded.rejected,
+       duplicate = feed_count.duplicate + excluded.duplicate;
+
+-- name: move_positions
+-- $1 group, $2 topics, $3 partitions, $4 where they now stand.
+update position p set next_offset = n.next_offset
+  from unnest($2::text[], $3::integer[], $4::bigint[]) as n (topic, part, next_offset)
+ where p.grp = $1 and p.topic = n.topic and p.part = n.part;

@@ -44,3 +44,16 @@ update position set owner = '', expires = '-infinity' where grp = $1 and owner =
 -- name: positions
 -- $1 group.
 select topic, part, next_offset from position where grp = $1;
+
+-- name: join
+-- An owner says that it is alive: $1 group of members, $2 owner, $3 seconds.
+insert into position (grp, topic, part, owner, expires) values ($1, $2, 0, $2, clock_timestamp() + make_interval(secs => $3))
+    on conflict (grp, topic, part) do update set expires = excluded.expires;
+
+-- name: members
+-- How many owners are alive: $1 group of members.
+select count(*) from position where grp = $1 and expires > clock_timestamp();
+
+-- name: leave
+-- $1 group of members, $2 owner; those that died a while ago leave with it.
+delete from position where grp = $1 and (topic = $2 or expires < clock_timestamp() - interval '1 hour');

@@ -33,3 +33,20 @@ select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.s
 -- name: counts
 select feed, sum(stored)::bigint as stored, sum(rejected)::bigint as rejected, sum(duplicate)::bigint as duplicate
   from feed_count group by feed order by feed;
+
+-- name: journal
+-- First arrivals in the order in which they were applied: $1 after this seq, $2 how many.
+select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
+       m.reasons, '' as first, m.reply, m.reply_type
+  from message m where m.first order by m.stored, m.seq;
+
+-- name: stop_feed
+-- $1 feed, $2 why; the first reason stands.
+insert into feed_stop (feed, why) values ($1, $2) on conflict do nothing;
+
+-- name: resume_feed
+-- $1 feed.
+delete from feed_stop where feed = $1;
+
+-- name: stopped_feeds
+select feed, why from feed_stop order by feed;

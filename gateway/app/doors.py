@@ -1,0 +1,101 @@
+"""The doors of one process, put together from settings and parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from starlette.requests import Request
+
+from gateway.app.parts import Parts
+from gateway.errors import Misconfigured
+from gateway.identity.local import LocalIssuer
+from gateway.identity.principal import Principal
+from gateway.receive import http_body, mllp, outcomes
+from gateway.receive.files import FilesDoor
+from gateway.receive.http import HttpDoor
+from gateway.receive.intake import Inlet, Intake, Limits
+from gateway.receive.mllp_connection import Limits as MllpLimits
+from gateway.receive.receipts import Receipts
+from gateway.settings import Settings
+from gateway.store.port import MessageRow
+
+
+def intake_of(parts: Parts, receipts: Receipts) -> Intake:
+    """Return what all doors of this process share."""
+    return Intake(
+        [Inlet(station.feed, station.adapter.split) for station in parts.stations.values()],
+        backbone=parts.backbone,
+        ids=parts.ids,
+        receipts=receipts,
+        clock=parts.clock,
+        tell=parts.tell,
+        limits=Limits.of(parts.settings),
+    )
+
+
+def http_door(parts: Parts, intake: Intake, receipts: Receipts) -> HttpDoor:
+    """Return the ingest routes."""
+    verifier = LocalIssuer.open(parts.settings, parts.clock).verifier()
+
+    async def authorise(request: Request) -> Principal:
+        return verifier.authorise(request.headers.get("authorization"))
+
+    return HttpDoor(
+        intake,
+        receipts=receipts,
+        ask=parts.store.message,
+        authorise=authorise,
+        tell=parts.tell,
+        limits=http_body.Limits.of(parts.settings),
+    )
+
+
+def listeners(settings: Settings) -> list[mllp.Listener]:
+    """Return where MLLP listens. Raises Misconfigured when TLS is asked for without certificate and key."""
+    found = []
+    for address, secure in ((settings.mllp, False), (settings.mllp_tls, True)):
+        if address:
+            host, _, port = address.rpartition(":")
+            found.append(mllp.Listener(host, int(port), _tls(settings) if secure else None))
+    return found
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        raise Misconfigured("SUNDBRO_MLLP_TLS needs SUNDBRO_TLS_CERTIFICATE and SUNDBRO_TLS_KEY")
+    return mllp.tls_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+
+
+@contextlib.asynccontextmanager
+async def opened(parts: Parts, intake: Intake) -> AsyncIterator[str]:
+    """Keep the MLLP door and the watched folder open inside the block; give the first MLLP address, '' when closed."""
+
+    async def outcome(receipt: str, seconds: float) -> MessageRow | None:
+        return await outcomes.decided(parts.store.message, receipt, seconds)
+
+    door = mllp.MllpDoor(
+        intake,
+        listeners=listeners(parts.settings),
+        outcome=outcome,
+        tell=parts.tell,
+        limits=MllpLimits.of(parts.settings),
+    )
+    await door.start()
+    watching: asyncio.Task[None] | None = None
+    if parts.settings.drop:
+        files = FilesDoor(
+            intake, drop=Path(parts.settings.drop), tell=parts.tell, bytes_max=parts.settings.body_bytes_max
+        )
+        watching = asyncio.create_task(files.run(), name="files")
+    try:
+        yield ":".join(str(part) for part in door.addresses[0]) if door.addresses else ""
+    finally:
+        if watching:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+        await door.stop()

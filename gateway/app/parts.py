@@ -1,0 +1,126 @@
+"""Settings → parts. The one file that names the engines: which store, which backbone, which keys."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from gateway.app.feeds import id_secret, stations_of
+from gateway.backbone.kafka import KafkaBackbone
+from gateway.backbone.port import Backbone, TopicSpec, partition_of
+from gateway.backbone.postgres import PostgresBackbone
+from gateway.clock import Clock, SystemClock
+from gateway.errors import Misconfigured
+from gateway.fhir.ids import Ids
+from gateway.fhir.merge import merge
+from gateway.observe import events, logs, traces
+from gateway.search.index import extract
+from gateway.settings import Settings
+from gateway.store.embedded import EmbeddedPostgres, running_url
+from gateway.store.port import Store
+from gateway.store.postgres.store import PostgresStore
+from gateway.translate import registry
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything a role may be given."""
+
+    settings: Settings
+    ids: Ids
+    stations: Mapping[str, registry.Station]
+    store: Store
+    backbone: Backbone
+    tell: events.Tell
+    clock: Clock
+    database_url: str
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Return raw topic → feed."""
+        return {f"raw.{name}": name for name in self.stations}
+
+
+def backbone_of(settings: Settings, database_url: str) -> Backbone:
+    """Return the backbone that the settings name: Kafka, or the log in the same PostgreSQL."""
+    if settings.kafka:
+        return KafkaBackbone(
+            settings.kafka,
+            topic_prefix=settings.kafka_prefix,
+            replication_factor=settings.kafka_replication,
+            min_insync_replicas=min(2, settings.kafka_replication),
+            security_protocol=settings.kafka_security,
+            ssl_ca_file=str(settings.kafka_ca or ""),
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_username=settings.kafka_user,
+            sasl_password=settings.kafka_password,
+        )
+    return PostgresBackbone(database_url)
+
+
+def store_of(settings: Settings, database_url: str) -> Store:
+    """Return the store: PostgreSQL, always."""
+    return PostgresStore(
+        database_url,
+        schema=settings.database_schema,
+        extract=extract,
+        merge=merge,
+        outbox_partition=lambda key: partition_of(key.encode(), settings.partitions),
+    )
+
+
+def tell_of(settings: Settings, process: str, *listeners: events.Tell) -> tuple[events.Tell, traces.Traces | None]:
+    """Return who listens to this process: logs always, traces where an address is given, and `listeners`."""
+    traced: traces.Traces | None = None
+    heard: list[events.Tell] = [
+        logs.Logs(level=settings.log_level, style=settings.log_format, process=process),
+        *listeners,
+    ]
+    if settings.otlp:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  heavy, rare
+
+        traced = traces.Traces(OTLPSpanExporter(endpoint=settings.otlp), process=process)
+        heard.append(traced)
+    return logs.fan_out(*heard), traced
+
+
+@contextlib.asynccontextmanager
+async def database(
+    settings: Settings, *, tell: events.Tell = events.silent, attach: bool = False
+) -> AsyncIterator[str]:
+    """Give the address of the database; start the embedded one when none is named.
+
+    `attach` is for commands beside a running gateway: use its database when it runs, else start it for the moment.
+    """
+    if settings.database_url:
+        yield settings.database_url
+        return
+    if settings.environment == "production":
+        raise Misconfigured("SUNDBRO_DATABASE_URL must be given in production: the embedded database has no replica")
+    if attach and (running := running_url(settings.data)):
+        yield running
+        return
+    embedded = EmbeddedPostgres(settings.data, tell=tell)
+    try:
+        yield await embedded.start()
+    finally:
+        await embedded.stop()
+
+
+@contextlib.asynccontextmanager
+async def parts(settings: Settings, database_url: str, tell: events.Tell) -> AsyncIterator[Parts]:
+    """Give the parts, started; stop them in the end. Raises Unavailable or Misconfigured when they cannot start."""
+    store = store_of(settings, database_url)
+    backbone = backbone_of(settings, database_url)
+    stations = stations_of(settings)
+    ids = Ids(id_secret(settings))
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.stop)
+        await store.start()
+        stack.push_async_callback(backbone.stop)
+        await backbone.start()
+        await backbone.ensure(
+            [TopicSpec(f"raw.{name}", settings.partitions, settings.raw_retention_hours) for name in stations]
+        )
+        yield Parts(settings, ids, stations, store, backbone, tell, SystemClock(), database_url)

@@ -1,0 +1,183 @@
+"""`sundbro up`: parts → roles, in the order in which they can work, and back in the other order.
+
+Going down: the doors close first (and answer what they took), then translators and publishers finish what they hold, then
+store and backbone, then the embedded database. A second Ctrl-C does not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import signal
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import uvloop
+
+from gateway.app import doors, web, workers
+from gateway.app import parts as root
+from gateway.errors import Misconfigured, Unavailable
+from gateway.observe import events, metrics
+from gateway.operate.reconcile import reconcile
+from gateway.publish.publisher import Publisher
+from gateway.settings import Settings
+
+LAG_SECONDS = 2.0
+EXPIRE_SECONDS = 600.0
+CRASH_PAUSE_SECONDS = 1.0
+READY_SECONDS_MAX = 20.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A gateway that runs: its parts, and the addresses at which it listens."""
+
+    parts: root.Parts
+    http: str
+    mllp: str
+
+
+async def keep(role: str, work: Callable[[], Awaitable[None]], stop: asyncio.Event, tell: events.Tell) -> None:
+    """Run a role until `stop`; start it again when it crashes, loudly: where, never with what data."""
+    tell(events.RoleStarted(role))
+    while not stop.is_set():
+        try:
+            await work()
+        except asyncio.CancelledError:
+            raise
+        except Exception as bug:  # noqa: BLE001  the third fate: told, and started again
+            tell(events.RoleCrashed(role, where(bug)))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), CRASH_PAUSE_SECONDS)
+    tell(events.RoleStopped(role))
+
+
+def where(bug: BaseException) -> str:
+    """Return an exception's class and the line it came from: its text may hold a person's data."""
+    frames = traceback.extract_tb(bug.__traceback__)
+    place = f" at {os.path.relpath(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    return f"{type(bug).__name__}{place}"
+
+
+@contextlib.asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[Running]:
+    """Run every role of these settings inside the block."""
+    refuse_unsafe(settings)
+    metrics.prepare(settings.data / "run" / "metrics", fresh=True)
+    tell, traced = root.tell_of(settings, "gateway", metrics.Metrics())
+    roles = settings.role_names()
+    owner = f"gateway-{uuid.uuid4().hex[:8]}"
+    ready: list[asyncio.Event] = []
+    async with contextlib.AsyncExitStack() as stack:
+        if traced:
+            stack.callback(traced.stop)
+        url = await stack.enter_async_context(root.database(settings, tell=tell))
+        parts = await stack.enter_async_context(root.parts(settings, url, tell))
+        if "publish" in roles:
+            publisher = Publisher(
+                owner=owner,
+                partitions=settings.partitions,
+                backbone=parts.backbone,
+                store=parts.store,
+                tell=tell,
+                clock=parts.clock,
+                retention_hours=settings.fhir_retention_hours,
+            )
+            await stack.enter_async_context(_role("publish", publisher.run, tell))
+        if "translate" in roles:
+            for number in range(workers.translators_of(settings)):
+                name = f"translate-{number + 1}"
+                ready.append(asyncio.Event())
+                work = functools.partial(workers.supervise, settings, url, name, tell, ready[-1])
+                await stack.enter_async_context(_role(name, work, tell))
+            if not workers.translators_of(settings):
+                here = workers.translator(parts, owner)
+                await stack.enter_async_context(_role("translate", here.run, tell))
+            await stack.enter_async_context(_role("lag", lambda stop: _measure_lag(parts, stop), tell))
+        await stack.enter_async_context(_role("expire", lambda stop: _expire(parts, stop), tell))
+        served = await stack.enter_async_context(web.serving(parts, roles))
+        mllp = await stack.enter_async_context(doors.opened(parts, served.intake)) if "receive" in roles else ""
+        with contextlib.suppress(TimeoutError):  # a translator that does not come up is told and started again
+            await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ready)), READY_SECONDS_MAX)
+        yield Running(parts, served.address, mllp)
+
+
+@contextlib.asynccontextmanager
+async def _role(name: str, work: Callable[[asyncio.Event], Awaitable[None]], tell: events.Tell) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(keep(name, lambda: work(stop), stop, tell), name=name)
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+async def _measure_lag(parts: root.Parts, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        with contextlib.suppress(Unavailable):
+            for one in await reconcile(parts.topics, store=parts.store, backbone=parts.backbone, clock=parts.clock):
+                parts.tell(events.LagMeasured(one.feed, one.waiting, one.lag_seconds))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LAG_SECONDS)
+
+
+async def _expire(parts: root.Parts, stop: asyncio.Event) -> None:
+    """Forget what retention says (the embedded log; Kafka does it by itself)."""
+    while not stop.is_set():
+        with contextlib.suppress(Unavailable):
+            await parts.backbone.expire(parts.clock.now())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), EXPIRE_SECONDS)
+
+
+def refuse_unsafe(settings: Settings) -> None:
+    """Refuse values that are for development only when the settings say production. Raises Misconfigured."""
+    if settings.environment != "production":
+        return
+    unsafe = []
+    if settings.mllp and settings.mllp.rpartition(":")[0] not in {"127.0.0.1", "::1", "localhost"}:
+        unsafe.append("SUNDBRO_MLLP listens beyond loopback without TLS: use SUNDBRO_MLLP_TLS")
+    if settings.kafka and settings.kafka_security == "PLAINTEXT":
+        unsafe.append("SUNDBRO_KAFKA_SECURITY is PLAINTEXT")
+    if settings.kafka and settings.kafka_replication < 2:  # noqa: PLR2004
+        unsafe.append("SUNDBRO_KAFKA_REPLICATION is 1: the loss of one broker loses messages")
+    if unsafe:
+        raise Misconfigured("not in production: " + "; ".join(unsafe))
+
+
+def up(settings: Settings) -> int:
+    """Run until told to stop. Returns the exit status."""
+    return uvloop.run(_up(settings))
+
+
+async def _up(settings: Settings) -> int:
+    stop = stopping()
+    started = time.perf_counter()
+    async with gateway(settings) as running:
+        sys.stderr.write(
+            f"sundbro is up after {time.perf_counter() - started:.1f} s: FHIR http://{running.http}/fhir, ingest http://{running.http}/ingest/"
+            f"{{{','.join(running.parts.stations)}}}, MLLP {running.mllp or 'closed'}\n"
+        )
+        await stop.wait()
+    return 0
+
+
+def stopping() -> asyncio.Event:
+    """Return an event that Ctrl-C and SIGTERM set; the second signal ends the process at once."""
+    stop = asyncio.Event()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told)
+    return stop

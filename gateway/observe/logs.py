@@ -1,0 +1,59 @@
+"""Structured logs: one line an observation, its fields and nothing else. Listens; nobody calls it with text."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import structlog
+
+from gateway.observe import events
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def snake(name: str) -> str:
+    """Return `MessageReceived` as `message_received`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class Logs:
+    """Writes observations that have a level of at least `level` to `write` (default: standard error)."""
+
+    def __init__(
+        self, *, level: str = "info", style: str = "json", process: str = "gateway", write: Any = None
+    ) -> None:
+        renderer: Any = structlog.processors.JSONRenderer(
+            serializer=lambda value, **_: orjson.dumps(value, default=str).decode()
+        )
+        if style == "console":
+            renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        self._level = LEVELS[level]
+        self._log = structlog.wrap_logger(
+            structlog.PrintLogger(write or sys.stderr),
+            processors=[structlog.processors.TimeStamper(fmt="iso", utc=True), renderer],
+            process=process,
+        )
+
+    def __call__(self, event: events.Observation) -> None:
+        """Write one observation."""
+        if event.level and LEVELS[event.level] >= self._level:
+            fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
+            self._log.info(
+                snake(type(event).__name__), level=event.level, **{k: v for k, v in fields.items() if v not in ("", ())}
+            )
+
+
+def fan_out(*listeners: events.Tell) -> Callable[[events.Observation], None]:
+    """Return a Tell that passes every observation to all listeners, in order."""
+
+    def tell(event: events.Observation) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell

@@ -1,0 +1,180 @@
+"""Replay: what the present mapping makes of a feed's raw records, beside what the store holds, and how to get there.
+
+All messages that made something are folded again in the order in which they were applied, every feed's, because feeds meet
+in one Patient; only resources that the replayed feed has a part in are compared. What the log no longer keeps cannot be
+judged: resources with a part in it are left alone and counted.
+
+Nothing is written by `compare`. `carry_out` writes what differs as new versions, each only if the store still holds the
+version that was compared; a resource that moved meanwhile is left out and counted, so that a replay never undoes live data.
+Memory: one content and merge state for each resource of the feeds that take part.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.backbone.port import Backbone
+from gateway.clock import instant
+from gateway.fhir.body import prepare as serialise
+from gateway.fhir.body import stamped
+from gateway.fhir.merge import MergeState, merge
+from gateway.formats import json
+from gateway.model import Delivered, Mode, RawMessage, RejectionCode, Resource
+from gateway.store.port import MessageRow, MessageState, Store, Version
+from gateway.translate.prepare import Prepared, prepare
+from gateway.translate.registry import Station
+
+Key = tuple[str, str]
+READ_MANY = 200
+
+
+@dataclass(slots=True)
+class Folded:
+    """One resource as the present mapping gives it. `by` is the replayed feed's last receipt with a part in it."""
+
+    resource: Resource
+    state: MergeState | None
+    event: tuple[dt.datetime, dt.datetime]
+    lane: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One resource that would change: the version compared with (0: none), the top-level elements that differ."""
+
+    resource: str
+    version: int
+    elements: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What a replay would do. `accepted` and `refused` are receipts of messages whose fate would change."""
+
+    feed: str
+    messages: int = 0
+    lost: int = 0
+    unchanged: int = 0
+    left_alone: int = 0
+    added: list[Difference] = field(default_factory=list)
+    changed: list[Difference] = field(default_factory=list)
+    gone: list[Difference] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    folded: dict[Key, Folded] = field(default_factory=dict)
+    prepared: dict[str, Prepared] = field(default_factory=dict)
+    """The replayed feed's messages by receipt: what `carry_out` writes again when something of theirs differs."""
+
+
+class Fold:
+    """Folds messages, one after the other, into the contents that the store would end with."""
+
+    def __init__(self, feed: str, stations: Mapping[str, Station]) -> None:
+        self._stations = stations
+        self.result = Comparison(feed)
+        self.before: set[Key] = set()
+        """What the replayed feed's messages made under the mappings they were translated with."""
+        self.uncertain: set[Key] = set()
+        """What messages made that the log no longer keeps, or whose feed is gone."""
+
+    def add(self, row: MessageRow, delivered: Delivered | None) -> None:
+        """Fold one message. Other feeds' messages count only for what they share with the replayed feed."""
+        own = row.feed == self.result.feed
+        made = {_key(name) for name in row.resources}
+        station = self._stations.get(row.feed)
+        self.result.messages += own
+        if delivered is None or station is None:
+            self.result.lost += own
+            self.uncertain |= made
+            return
+        if any(reason.code is RejectionCode.ENVELOPE_REUSED for reason in row.reasons):
+            return  # decided by the inbox, not by a mapping
+        if own:
+            self.before |= made
+        prepared = prepare(RawMessage.from_record(delivered.record), row.source, station, replay=True)
+        if own:
+            self._fate(row, prepared)
+        for change in prepared.translation.changes if prepared.write.writes else []:
+            key = (change.resource["resourceType"], change.resource["id"])
+            event = (change.event_time or row.received_at, row.received_at)
+            known = self.result.folded.get(key)
+            if change.mode is Mode.PUT and (known is None or known.state is None):
+                if known is not None and event < known.event:
+                    continue
+                folded = Folded(change.resource, None, event, change.lane or "", known.by if known else "")
+            else:
+                stored, state = (known.resource, known.state) if known else (None, None)
+                resource, state, _ = merge(stored, state, change, feed=row.feed, received_at=row.received_at)
+                folded = Folded(
+                    resource,
+                    state,
+                    max(event, known.event) if known else event,
+                    change.lane or "",
+                    known.by if known else "",
+                )
+            folded.by = row.receipt if own else folded.by
+            self.result.folded[key] = folded
+
+    def _fate(self, row: MessageRow, prepared: Prepared) -> None:
+        self.result.prepared[row.receipt] = prepared
+        stored = bool(prepared.write.writes) or not prepared.write.reasons
+        if stored and row.state is MessageState.REJECTED:
+            self.result.accepted.append(row.receipt)
+        if not stored and row.state is MessageState.STORED:
+            self.result.refused.append(row.receipt)
+
+
+async def compare(
+    feed: str,
+    *,
+    store: Store,
+    backbone: Backbone,
+    stations: Mapping[str, Station],
+    progress: Callable[[int], None] = lambda _: None,
+) -> Comparison:
+    """Return what replaying `feed` with the present mapping would change. `progress` is told each message folded."""
+    fold = Fold(feed, stations)
+    async for row in store.journal():
+        fold.add(row, await backbone.read(row.source))
+        progress(1)
+    await _judge(fold, store)
+    return fold.result
+
+
+async def _judge(fold: Fold, store: Store) -> None:
+    result = fold.result
+    part_of_feed = fold.before | {key for key, folded in result.folded.items() if folded.by}
+    for key in sorted(part_of_feed):
+        if key in fold.uncertain:
+            result.left_alone += 1
+            continue
+        current = await store.read(*key)
+        folded = result.folded.get(key)
+        name = "/".join(key)
+        if folded is None:
+            if current is not None and not current.deleted:
+                result.gone.append(Difference(name, current.version))
+        elif current is None or current.deleted:
+            result.added.append(Difference(name, current.version if current else 0))
+        elif elements := _differing(folded, current):
+            result.changed.append(Difference(name, current.version, elements))
+        else:
+            result.unchanged += 1
+
+
+def _differing(folded: Folded, current: Version) -> tuple[str, ...]:
+    """Return the top-level elements in which the folded content differs from the stored one; () when equal byte for byte."""
+    body = stamped(serialise(folded.resource), current.version, instant(current.last_updated))
+    if body == current.body:
+        return ()
+    wanted, stored = json.loads(body), json.loads(current.body)
+    differing = [name for name in {**stored, **wanted} if wanted.get(name) != stored.get(name)]
+    return tuple(differing) or ("(order of elements)",)
+
+
+def _key(name: str) -> Key:
+    resource_type, _, resource_id = name.partition("/")
+    return resource_type, resource_id

@@ -1,0 +1,271 @@
+"""The translator: claims partitions of the raw topics, reads, prepares, applies. Many of them share the work by leases.
+
+Two batches are under way at any moment: while the database commits one, the next is fetched and translated. Order per
+lane holds because a lane lives in one partition, a partition belongs to one translator, and a translator applies its
+batches one after the other. Reading positions move in the same transaction as what was read, under an epoch that fences
+a translator which has lost its lease, so that a crash on any line repeats work and never doubles its effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.backbone.port import Backbone
+from gateway.clock import Clock
+from gateway.errors import Fenced, Unavailable
+from gateway.model import Delivered, RawMessage
+from gateway.observe import events
+from gateway.store.port import Advance, Applied, Batch, Lease, MessageState, Store
+from gateway.translate.limit import RejectionLimit
+from gateway.translate.prepare import Prepared, prepare
+from gateway.translate.registry import Station
+
+GROUP = "translate"
+LEASE_SECONDS = 8.0
+RENEW_SECONDS = 2.0
+RETRY_SECONDS_MAX = 5.0
+YIELD_EVERY = 8
+"""Messages translated before other tasks of this process get a turn."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One batch between translation and commit."""
+
+    prepared: list[Prepared] = field(default_factory=list)
+    advances: dict[tuple[str, int], Advance] = field(default_factory=dict)
+    bug: Exception | None = None
+    """What stopped translation inside the batch: everything before it is applied, then it is raised."""
+
+
+class Translator:
+    """One worker. `topics` maps a raw topic to the feed it carries."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        stations: Mapping[str, Station],
+        topics: Mapping[str, str],
+        partitions: int,
+        backbone: Backbone,
+        store: Store,
+        tell: events.Tell,
+        clock: Clock,
+        batch_max: int = 300,
+    ) -> None:
+        self._owner = owner
+        self._stations = stations
+        self._topics = topics
+        # A partition of every feed with one translator: a person's messages of all feeds then meet in one place.
+        self._wanted = [(topic, partition) for partition in range(partitions) for topic in topics]
+        self._backbone = backbone
+        self._store = store
+        self._tell = tell
+        self._clock = clock
+        self._batch_max = batch_max
+        self._leases: dict[tuple[str, int], Lease] = {}
+        self._next: dict[tuple[str, int], int] = {}
+        self._stopped: set[str] = set()
+        self._limits = {name: RejectionLimit(station.feed) for name, station in stations.items()}
+        self._renewed = -math.inf
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises whatever an adapter raised: a bug, after which the role starts again."""
+        applying: asyncio.Task[None] | None = None
+        try:
+            while not stop.is_set():
+                try:
+                    await self._renew()
+                    work = await self._translate(await self._fetch())
+                    if applying is not None:
+                        await applying
+                        applying = None
+                    if work.prepared:
+                        applying = asyncio.create_task(self._apply(work))
+                    if work.bug is not None:
+                        if applying is not None:
+                            await applying
+                            applying = None
+                        raise work.bug
+                except Fenced:
+                    applying = None
+                    self._forget()
+                except Unavailable as error:
+                    applying = None
+                    self._forget()
+                    self._tell(events.PartUnavailable("translate", type(error).__name__, 0.5))
+                    await _pause(stop, 0.5)
+            if applying is not None:
+                await applying
+        finally:
+            if applying is not None and not applying.done():
+                applying.cancel()
+            await self._release()
+
+    async def _release(self) -> None:
+        try:
+            await self._store.release(GROUP, self._owner)
+        except Unavailable:
+            pass  # the leases run out by themselves
+
+    def _forget(self) -> None:
+        """Start over from what the store says: after this, leases and positions are read anew."""
+        self._leases.clear()
+        self._next.clear()
+        self._renewed = -math.inf
+
+    async def _renew(self) -> None:
+        now = time.monotonic()
+        if now - self._renewed < RENEW_SECONDS:
+            return
+        self._stopped = set(await self._store.stopped_feeds())
+        leases = {
+            (lease.topic, lease.partition): lease
+            for lease in await self._store.claim(GROUP, self._owner, self._wanted, seconds=LEASE_SECONDS)
+        }
+        for key, lease in leases.items():
+            held = self._leases.get(key)
+            if held is None or held.epoch != lease.epoch:
+                self._next[key] = lease.next_offset
+        for key in self._leases.keys() - leases.keys():
+            self._tell(events.WorkerFenced(*key))
+            self._next.pop(key, None)
+        self._leases = leases
+        self._renewed = now
+
+    async def _fetch(self) -> list[Delivered]:
+        wants = {key: offset for key, offset in self._next.items() if self._topics[key[0]] not in self._stopped}
+        if not wants:
+            await asyncio.sleep(0.2)
+            return []
+        return await self._backbone.fetch(wants, records_max=self._batch_max, wait_seconds=RENEW_SECONDS / 2)
+
+    async def _translate(self, delivered: list[Delivered]) -> Work:
+        """Prepare a batch in the order of reception; positions move past exactly what was prepared."""
+        work = Work()
+        delivered.sort(key=lambda one: one.record.timestamp_ms)  # stable: a partition's own order is kept below
+        broken: set[tuple[str, int]] = set()
+        for count, one in enumerate(_in_partition_order(delivered), start=1):
+            position = one.position
+            key = (position.topic, position.partition)
+            if key in broken or key not in self._next:
+                continue
+            started = time.perf_counter()
+            try:
+                raw = RawMessage.from_record(one.record)
+                prepared = prepare(raw, position, self._stations[self._topics[position.topic]])
+            except Exception as bug:  # noqa: BLE001  a bug: what came before is applied, then it is raised
+                broken.add(key)
+                work.bug = bug
+                continue
+            work.prepared.append(prepared)
+            self._move(work, key, position.offset + 1)
+            self._tell(
+                events.MessageTranslated(
+                    raw.feed,
+                    raw.receipt,
+                    prepared.translation.message_type,
+                    len(prepared.write.writes),
+                    time.perf_counter() - started,
+                    raw.traceparent,
+                )
+            )
+            if count % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        return work
+
+    def _move(self, work: Work, key: tuple[str, int], next_offset: int) -> None:
+        advance = work.advances.get(key)
+        start = advance.from_offset if advance else self._next[key]
+        work.advances[key] = Advance(GROUP, *key, start, next_offset, self._leases[key].epoch)
+        self._next[key] = next_offset
+
+    async def _apply(self, work: Work) -> None:
+        """Commit one batch; wait and try again while the world is at fault."""
+        batch = Batch([prepared.write for prepared in work.prepared], advances=tuple(work.advances.values()))
+        pause = 0.1
+        while True:
+            started = time.perf_counter()
+            try:
+                applied = await self._store.apply(batch)
+            except Fenced:
+                raise
+            except Unavailable as error:
+                self._tell(events.PartUnavailable("store", type(error).__name__, pause))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_SECONDS_MAX)
+                continue
+            self._announce(work, applied, time.perf_counter() - started)
+            await self._watch_limits(work)
+            return
+
+    def _announce(self, work: Work, applied: Applied, seconds: float) -> None:
+        now = self._clock.now()
+        by_receipt = {prepared.write.receipt: prepared for prepared in work.prepared}
+        versions = 0
+        for done in applied.messages:
+            prepared = by_receipt[done.receipt]
+            write = prepared.write
+            versions += len(done.versions)
+            for notice in prepared.translation.notices:
+                self._tell(events.MessageNoticed(write.feed, notice.code))
+            if done.control_id_reused:
+                self._tell(events.ControlIdReused(write.feed, write.receipt))
+            if done.state is MessageState.DUPLICATE:
+                self._tell(events.MessageDuplicate(write.feed, write.receipt))
+                continue
+            codes = tuple(sorted({reason.code.value for reason in write.reasons})) or ("envelope-reused",)
+            if done.state is MessageState.REJECTED or write.reasons:
+                self._tell(events.MessageRejected(write.feed, write.receipt, write.message_type, codes))
+            if done.state is MessageState.STORED:
+                visible = (now - write.received_at).total_seconds()
+                self._tell(
+                    events.MessageStored(
+                        write.feed,
+                        write.receipt,
+                        len(done.versions),
+                        done.unchanged,
+                        done.late,
+                        visible,
+                        seconds,
+                        write.traceparent,
+                    )
+                )
+            self._limits[write.feed].note(write.reasons, rejected=done.state is MessageState.REJECTED)
+        self._tell(
+            events.BatchApplied(
+                ",".join(sorted({key[0] for key in work.advances})), len(work.prepared), versions, seconds
+            )
+        )
+
+    async def _watch_limits(self, work: Work) -> None:
+        for feed in {prepared.write.feed for prepared in work.prepared}:
+            limit = self._limits[feed]
+            if limit.reached():
+                window = self._stations[feed].feed.rejection_window
+                await self._store.stop_feed(feed, f"{limit.rejected} of the last {window} messages were rejected")
+                self._stopped.add(feed)
+                self._limits[feed] = RejectionLimit(self._stations[feed].feed)
+                self._tell(events.FeedStopped(feed, limit.rejected, window))
+
+
+def _in_partition_order(delivered: list[Delivered]) -> list[Delivered]:
+    """Return records sorted by time across partitions, each partition's own in offset order whatever its stamps say."""
+    queues: dict[tuple[str, int], list[Delivered]] = {}
+    for one in delivered:
+        queues.setdefault((one.position.topic, one.position.partition), []).append(one)
+    for queue in queues.values():
+        queue.sort(key=lambda one: one.position.offset, reverse=True)
+    return [queues[(one.position.topic, one.position.partition)].pop() for one in delivered]
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        pass

@@ -1,0 +1,55 @@
+"""Settings: environment over file over default; what does not exist is refused; secrets stay out of sight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway import settings
+from gateway.app.run import refuse_unsafe
+from gateway.errors import Misconfigured
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "sundbro.toml").write_text('http = "127.0.0.1:1"\nmllp = "127.0.0.1:2"\n')
+    read = settings.load({"SUNDBRO_DATA": str(tmp_path), "SUNDBRO_HTTP": "127.0.0.1:3"})
+    assert (read.http, read.mllp) == ("127.0.0.1:3", "127.0.0.1:2")
+
+
+@pytest.mark.parametrize("name", ["SUNDBRO_HTP", "SUNDBRO_KAFKA_SERVERS"])
+def test_a_misspelt_setting_is_refused_by_name(name: str) -> None:
+    with pytest.raises(Misconfigured, match=name):
+        settings.load({name: "x"})
+
+
+def test_a_wrong_value_is_refused_without_being_repeated() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        settings.load({"SUNDBRO_PARTITIONS": "s3cret"})
+    assert "SUNDBRO_PARTITIONS" in refused.value.text
+    assert "s3cret" not in refused.value.text
+
+
+def test_secrets_are_masked_at_start() -> None:
+    shown = settings.load({"SUNDBRO_DATABASE_URL": "postgresql://u:s3cret@h/d", "SUNDBRO_ID_SECRET": "ab" * 32}).masked()
+    assert "s3cret" not in str(shown)
+    assert "abab" not in str(shown)
+
+
+def test_an_unknown_role_is_refused() -> None:
+    with pytest.raises(Misconfigured, match="serv"):
+        settings.load({"SUNDBRO_ROLES": "receive,serv"})
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"SUNDBRO_MLLP": "0.0.0.0:2575"}, "MLLP"),
+        ({"SUNDBRO_KAFKA": "k:9092"}, "PLAINTEXT"),
+        ({"SUNDBRO_KAFKA": "k:9092", "SUNDBRO_KAFKA_SECURITY": "SSL"}, "REPLICATION"),
+    ],
+)
+def test_production_refuses_values_that_are_for_development(given: dict[str, str], word: str) -> None:
+    with pytest.raises(Misconfigured, match=word):
+        refuse_unsafe(settings.load({"SUNDBRO_ENVIRONMENT": "production", **given}))
+    refuse_unsafe(settings.load(given))
