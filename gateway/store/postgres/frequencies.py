@@ -14,7 +14,8 @@ from gateway.store.postgres.connections import Connection
 
 _LOOK: Final = """
 select s.attname as name, s.most_common_elems::text::bigint[] as tokens, s.most_common_elem_freqs as token_shares,
-       case s.attname when 'type' then s.most_common_vals::text::bigint[] end as types, s.most_common_freqs as type_shares, greatest(c.reltuples, 0) as rows
+       case s.attname when 'type' then s.most_common_vals::text::bigint[] end as types,
+       s.most_common_freqs as type_shares, greatest(c.reltuples, 0) as rows
   from pg_stats s join pg_class c on c.oid = to_regclass(s.tablename)
  where s.schemaname = current_schema() and s.tablename = 'resource' and s.attname in ('tokens', 'type')
 """

@@ -32,7 +32,7 @@ from gateway.search import parameters
 from gateway.search.query import DateTerm, Query, ReferenceTerm, Sort, TokenTerm
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres.frequencies import Frequencies
-from gateway.store.postgres.search_dates import Arguments
+from gateway.store.postgres.search_dates import RESOURCE, Arguments, Branch
 
 _INSTANT: Final = "interval '1 millisecond'"
 _CODE_BRANCHES_MAX: Final = 8
@@ -114,12 +114,15 @@ class _Plan:
         """Whether the conditions leave out resources without a main date."""
         branches, drivers = self._drive(tokens)
         self.shared += [self._held(term) for term in tokens if term not in drivers]
-        self._dates(main, beside, driven=branches != [[]] or bool(main))
+        self._dates(main, beside, driven=branches != [Branch([])] or bool(main))
         narrow = bool(query.ids) or any(isinstance(term, ReferenceTerm) or not term.codes for term in drivers)
-        windows = dates.windows(main, type_code, self.put) if main and not narrow else [dates.Window([])]
+        windows = dates.windows(main, type_code, self.put) if main and not narrow else [Branch([])]
         self.branches = [
-            dates.Window([*branch, *window.conditions], window.source) for branch in branches for window in windows
-        ]
+            Branch([*branch.conditions, *window.conditions], window.source)
+            for branch in branches
+            if branch.source == RESOURCE
+            for window in windows
+        ] + [branch for branch in branches if branch.source != RESOURCE]
 
     def _dates(self, main: Sequence[DateTerm], beside: Sequence[DateTerm], *, driven: bool) -> None:
         put = self.put
@@ -133,53 +136,59 @@ class _Plan:
 
     def _drive(
         self, terms: Sequence[TokenTerm | ReferenceTerm]
-    ) -> tuple[list[list[str]], list[TokenTerm | ReferenceTerm]]:
-        """Return the branches' own conditions, and the terms that they stand for."""
+    ) -> tuple[list[Branch], list[TokenTerm | ReferenceTerm]]:
+        """Return the branches, and the terms that they stand for."""
         query, put = self._query, self.put
         if query.ids:
-            return [[f"r.id = any({put(list(query.ids), '::text[]')})"]], []
+            return [Branch([f"r.id = any({put(list(query.ids), '::text[]')})"])], []
         patient = next((t for t in terms if isinstance(t, ReferenceTerm) and _of_patient(query.type, t)), None)
         code = next((t for t in terms if isinstance(t, TokenTerm) and t.codes), None)
         if patient is not None:
             branches = self._patients(patient)
             if code is None or len(branches) > 1:
                 return branches, [patient]
-            return [[*branches[0], *branch] for branch in self._codes(code)], [patient, code]
+            ways = [[*branches[0].conditions, *way] for way in (*self._code_columns(code), self._other_codes(code))]
+            return [Branch(way) for way in ways], [patient, code]
         if code is not None:
-            return self._codes(code), [code]
+            others = self._other_codes(code)
+            others_branch = Branch(others[1:], _first(others[0])) if self._rare(code.codes) else Branch(others)
+            return [*(Branch(way) for way in self._code_columns(code)), others_branch], [code]
         rarest = min(terms, key=lambda term: self._frequencies.rows(term.values), default=None)
         if rarest is not None and self._rare(rarest.values):
-            return [[self._tokens(rarest.values, drives=True)]], [rarest]
-        return [[]], []
+            return [Branch([], _first(self._tokens(rarest.values, drives=True)))], [rarest]
+        return [Branch([])], []
 
-    def _patients(self, term: ReferenceTerm) -> list[list[str]]:
+    def _patients(self, term: ReferenceTerm) -> list[Branch]:
         values = list(term.values)
         column = f"r.patient = {self.put(values[0])}" if len(values) == 1 else _in("r.patient", values, self.put)
         patient = parameters.of(self._query.type).get("patient")
         places = patient.paths if patient is not None else ()
         if term.parameter == "patient" and len(places) == 1 and not any(step.repeats for step in places[0].steps):
-            return [[column]]
+            return [Branch([column])]
         # the second patient of an appointment, and what `subject` may be besides, stand among the tokens
         others = f"(r.patient is null or not {_in('r.patient', values, self.put)})"
-        return [[column], [self._tokens(values, drives=True), others]]
+        return [Branch([column]), Branch([others], _first(self._tokens(values, drives=True)))]
 
-    def _codes(self, term: TokenTerm) -> list[list[str]]:
-        """Return a branch per code by its column, and one for resources whose preferred coding is another.
+    def _code_columns(self, term: TokenTerm) -> list[list[str]]:
+        """Return the conditions of a branch per code by its column, which holds the preferred coding's."""
+        codes = list(dict.fromkeys(term.codes))
+        bare = [value for value, code in zip(term.values, term.codes, strict=True) if value == code]
+        exact: list[str] = []
+        if len(bare) < len(term.values):
+            full = self._tokens(term.values)
+            exact = [f"({_in('r.code', bare, self.put)} or {full})" if bare else full]
+        if len(codes) <= _CODE_BRANCHES_MAX:
+            return [[f"r.code = {self.put(code)}", *exact] for code in codes]
+        return [[_in("r.code", codes, self.put), *exact]]
+
+    def _other_codes(self, term: TokenTerm) -> list[str]:
+        """Return the conditions of the branch for resources whose preferred coding is another, the driving one first.
 
         The code-only form of a coding that is not preferred stands among the tokens, its form with a system always.
         """
         codes = list(dict.fromkeys(term.codes))
-        bare = [value for value, code in zip(term.values, term.codes, strict=True) if value == code]
-        full = self._tokens(term.values)
-        exact = [full]
-        if bare:
-            exact = [f"({_in('r.code', bare, self.put)} or {full})"] if len(bare) < len(term.values) else []
-        if len(codes) <= _CODE_BRANCHES_MAX:
-            branches = [[f"r.code = {self.put(code)}", *exact] for code in codes]
-        else:
-            branches = [[_in("r.code", codes, self.put), *exact]]
         others = f"(r.code is null or not {_in('r.code', codes, self.put)})"
-        return [*branches, [self._tokens(codes, drives=self._rare(codes)), full, others]]
+        return [self._tokens(codes, drives=self._rare(codes)), self._tokens(term.values), others]
 
     def _held(self, term: TokenTerm | ReferenceTerm) -> str:
         """Return the condition for a term that drives nothing."""
@@ -196,6 +205,11 @@ class _Plan:
     def _tokens(self, values: Sequence[int], *, drives: bool = False) -> str:
         overlap = f"r.tokens && {self.put(list(values), '::bigint[]')}"
         return overlap if drives else f"({overlap}) is true"
+
+
+def _first(condition: str) -> str:
+    """Return a source that reads by one condition before all others; `offset 0` keeps the planner from merging them."""
+    return f"(select * from resource r where {condition} offset 0) r"
 
 
 def _of_patient(resource_type: str, term: ReferenceTerm) -> bool:
