@@ -61,6 +61,8 @@ class Gateway:
     def __init__(self, folder: Path, *, kafka: str = "", database_url: str = "", **given: object) -> None:
         self.data = folder / "data"
         self.log = folder / "gateway.log"
+        self.feeds = folder / "feeds"
+        """More feed files, or changed ones; read at start, and by every command."""
         self.database_url = database_url
         self.http = f"{HOST}:{free_port()}"
         self.mllp = f"{HOST}:{free_port()}"
@@ -70,6 +72,7 @@ class Gateway:
             "mllp": self.mllp,
             "database_url": database_url,
             "kafka": kafka,
+            "feeds": self.feeds,
             **given,
         }
         others = {name: value for name, value in os.environ.items() if not name.startswith(setting.PREFIX)}
@@ -112,6 +115,9 @@ class Gateway:
     def launch(self) -> None:
         assert not self.running
         self.data.mkdir(parents=True, exist_ok=True)
+        self.feeds.mkdir(exist_ok=True)
+        if not (ROOT / "adapters/hospital_hl7v2/feed.toml").exists():
+            (self.feeds / "hospital.toml").write_text(_HOSPITAL)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway.cli", "up"],
@@ -297,15 +303,26 @@ class Gateway:
         """Return `sundbro feeds --json` by feed."""
         return {one["feed"]: one for one in json.loads(self.command("feeds", "--json"))}
 
-    def drained(self) -> dict[str, dict[str, Any]]:
-        """Wait until no message waits, and nothing to publish; return the sums."""
+    def drained(self) -> None:
+        """Wait until no message waits for a translator and no version for the publisher."""
+        asyncio.run(self._drained())
+
+    async def _drained(self) -> None:
         until = time.monotonic() + DRAIN_SECONDS_MAX
-        while True:
-            sums = self.sums()
-            if not any(one["waiting"] for one in sums.values()) and self.sql("select count(*) from outbox")[0][0] == 0:
-                return sums
-            assert time.monotonic() < until, f"not drained: {sums}; the gateway said: {self.last_words()}"
-            time.sleep(0.2)
+        connection = await asyncpg.connect(self._database(), server_settings={"search_path": self.schema})
+        try:
+            async with self.backbone() as backbone:
+                while True:
+                    bounds = await backbone.bounds([f"raw.{feed}" for feed in FEEDS])
+                    rows = await connection.fetch("select topic, part, next_offset from position where grp = 'translate'")
+                    read = {(row["topic"], row["part"]): row["next_offset"] for row in rows}
+                    waiting = {key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)}
+                    if not waiting and await connection.fetchval("select count(*) from outbox") == 0:
+                        return
+                    assert time.monotonic() < until, f"not drained, {waiting} wait; {self.last_words()}"
+                    await asyncio.sleep(0.05)
+        finally:
+            await connection.close()
 
     def metrics(self) -> str:
         return httpx.get(f"http://{self.http}/metrics", timeout=30).text
@@ -354,6 +371,14 @@ class Gateway:
                 return found
 
         return asyncio.run(read())
+
+
+_HOSPITAL = """
+name = "hospital"
+format = "hospital_hl7v2"
+doors = ["mllp", "http"]
+content_types = ["application/hl7-v2"]
+"""
 
 
 def _kill(process: psutil.Process) -> None:
