@@ -27,7 +27,7 @@ def test_the_feeds_that_come_with_the_gateway_load_and_have_their_adapters() -> 
         ('name = "x"\nformat = "f"\ncharset = "ebcdic-9"', "character set"),
         ('name = "x"\nformat = "f"\nlane = 1', "lane"),
         ('name = "x"\nformat = "f"\ndoors = ["ftp"]', "doors"),
-        ("name = ", "line 1"),
+        ("name = ", "Invalid value"),
     ],
 )
 def test_a_wrong_line_is_refused_and_named(text: str, word: str) -> None:
