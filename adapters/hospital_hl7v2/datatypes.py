@@ -70,7 +70,7 @@ def identifier(part: er7.Part, setup: Setup, fallback: str = "", system: str = "
 def _type(kind: str, setup: Setup) -> Resource:
     members = setup.kept["0203"]
     if kind in members:
-        return {"coding": [{"system": coded.V2 + "0203", "code": kind, "display": members[kind]}]}
+        return {"coding": [coded.member("0203", kind, setup)]}
     if kind in _ORDER_NUMBERS or _NATIONAL.fullmatch(kind):
         return {"coding": [{"system": coded.V2 + "0203", "code": kind}]}
     return {"coding": [{"system": setup.local("v2-0203"), "code": kind}]}
@@ -216,7 +216,7 @@ def telecom(part: er7.Part, setup: Setup, default_use: str = "") -> Resource | N
         for place, what in ((5, "country"), (6, "area"), (7, "local"), (8, "extension"))
         if part.at(place)
     ]
-    if extensions:
+    if len(extensions) > 1:  # one alone is the number itself
         made["extension"] = extensions
     rank = part.at(18)
     if rank.isdigit() and int(rank) > 0:

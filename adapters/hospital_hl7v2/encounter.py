@@ -170,9 +170,10 @@ def _locations(work: Work, pv1: er7.Segment, event: str, klass: Resource) -> lis
         work.note(reference, "location", f"pv1-{number}-location", f"{_OFFICIAL}PV1-{number}", f"PV1-{number}")
 
     moment = work.event_text
+    left = work.setup.moment(pv1.first(45)) if pv1.has(45) else None
     now = "planned" if klass.get("code") == "PRENC" or event in {"A05", "A14"} else "active"
     if event == "A03":
-        add(3, "completed", end=moment)
+        add(3, "completed", end=left.date_time if left else moment)
     elif event in _MOVES:
         add(3, now, start=moment)
         add(6, "completed", end=moment)

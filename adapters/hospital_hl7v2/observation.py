@@ -98,7 +98,7 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
     kind = category("vital-signs" if meaning.is_vital else around.category)
     if kind:
         resource["category"] = [kind]
-    if obx.has(7):
+    if obx.has(7) and resource["status"] != "entered-in-error":
         resource["referenceRange"] = [reference_range(obx, work.setup)]
         work.note(f"Observation/{resource['id']}", "referenceRange", "obx-7-range", _OFFICIAL + "OBX-7", place(obx, 7))
     if noted.notes:
@@ -136,7 +136,8 @@ def _state(work: Work, obx: er7.Segment, resource: Resource, around: Around, rea
     elements = read.elements
     reference = f"Observation/{resource['id']}" if work.trace is not None else ""
     if sent in _WITHDRAWN:
-        resource.pop("interpretation", None)
+        for name in ("interpretation", "referenceRange"):
+            resource.pop(name, None)
         return
     if "components" in elements:
         resource["component"] = [{"code": resource["code"], **element} for element in elements["components"]]

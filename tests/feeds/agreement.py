@@ -168,7 +168,11 @@ def allowed(kind: str, path: str, value: str, message: bytes) -> str:
         return "taken from an insurance, guarantor or disability segment (IN1, IN2, GT1, DB1), not from the patient"
     if kind == "Observation" and path.split(" ", maxsplit=1)[0] in OTHER_SUBJECTS:
         return "made of a PDA or ACC segment"
-    if element == "status" and value == "unknown" and SILENT_STATUS & set(re.findall(r"(?:^|[\r\n])OBX(?:\|[^|\r\n]*){10}\|([A-Z])", message.decode("latin-1"))):
+    if (
+        element == "status"
+        and value == "unknown"
+        and SILENT_STATUS & set(re.findall(r"(?:^|[\r\n])OBX(?:\|[^|\r\n]*){10}\|([A-Z])", message.decode("latin-1")))
+    ):
         return "OBX-11 has a code that the official table leaves without a map"
     if element == "valueQuantity.code" and value in ("beats/min", "1"):
         return "the sender's text as a UCUM code; a missing unit as the unit one"
@@ -201,7 +205,14 @@ def run(source: str, folder: Path) -> Score:
     score = Score()
     for path in sorted(folder.glob(SOURCES[source])):
         stem = re.sub(r"(\.[A-Z0-9]+_[A-Z0-9]+)?\.expected(\.fhir)?\.json$", "", path.name)
-        message = next((each for each in sorted(path.parent.glob(f"{stem}*.hl7")) if each.name in (f"{stem}.hl7", f"{stem}_0_initial_message.hl7")), path)
+        message = next(
+            (
+                each
+                for each in sorted(path.parent.glob(f"{stem}*.hl7"))
+                if each.name in (f"{stem}.hl7", f"{stem}_0_initial_message.hl7")
+            ),
+            path,
+        )
         if message is path:
             score.refused["no message beside it"] += 1
             continue
@@ -223,9 +234,13 @@ def table(scores: dict[str, Score]) -> str:
     for source, score in scores.items():
         total, found = sum(score.expected.values()), sum(score.found.values())
         share = 100 * found / total if total else 0
-        lines.append(f"{source}: {score.messages} messages, refused {dict(score.refused)}, {found} of {total} pairs = {share:.1f} %")
+        lines.append(
+            f"{source}: {score.messages} messages, refused {dict(score.refused)}, {found} of {total} pairs = {share:.1f} %"
+        )
         for element in sorted(score.expected):
-            lines.append(f"    {element:48} {score.found[element]:6} of {score.expected[element]:6} {100 * score.found[element] / score.expected[element]:6.1f} %")
+            lines.append(
+                f"    {element:48} {score.found[element]:6} of {score.expected[element]:6} {100 * score.found[element] / score.expected[element]:6.1f} %"
+            )
         lines += [f"    allowed {count:5}: {why}" for why, count in score.allowed.most_common()]
     return "\n".join(lines)
 
