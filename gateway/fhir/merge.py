@@ -10,14 +10,8 @@ associative and idempotent. The stamp is, in this order:
    of one second keep the order in which they came in, although the order in which they are processed does not matter;
 4. the name of the feed; and where all these are equal, the greater JSON text of the value (a value beats no value).
 
-<<<<<<< HEAD
-A mention (ENSURE) is stamped with its day alone. The same few organizations and wards are mentioned by every message
-of everybody; stamped to the microsecond, each mention would be the newest, and the store would rewrite their rows, one
-writer waiting for the other, to note that nothing new was said.
-=======
 An ENSURE is stamped with the day alone: hundreds of messages a day mention the same practitioner or ward, and after the
 first of them the rest change neither content nor state, so that nothing is written.
->>>>>>> validate
 
 A PUT is a statement about every element, the absent ones included: it is kept as one floor under all (`*`). What each
 kind of element is for merging:
@@ -100,14 +94,6 @@ def merge(
     """
     resource_type = change.resource["resourceType"]
     event_time = _utc(change.event_time or received_at)
-<<<<<<< HEAD
-    stated = [stamp for stamp in (*held.floors.values(), *(part[0] for part in held.parts.values())) if stamp[0] > 0]
-    late = change.mode is not Mode.ENSURE and any(event_time < stamp[1] for stamp in stated)
-    strong: Stamp = (1, event_time, _utc(received_at), feed)
-    if change.mode is Mode.ENSURE:
-        strong = (0, event_time[:10], "", "")
-    _apply(held, resource_type, change, strong)
-=======
     said = dict(_parts(resource_type, change.resource))
     if change.mode is Mode.ENSURE:
         stamp: Stamp = (0, event_time[:_DAY], "", "")
@@ -120,7 +106,6 @@ def merge(
     late = change.mode is not Mode.ENSURE and any(rank > 0 and event_time < when for rank, when, _, _ in known)
     if not _apply(held, change, said, stamp) and stored is not None and state is not None:
         return stored, state, late
->>>>>>> validate
     _settle(held)
     return _resource(resource_type, change.resource["id"], held), _state(held), late
 
