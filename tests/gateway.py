@@ -168,6 +168,14 @@ class Gateway:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    def kill_all(self) -> None:
+        """SIGKILL to the gateway, its translators and PostgreSQL with its children: the machine's power went."""
+        postmaster = self._postgres()
+        for process in [*self.family(), *postmaster]:
+            _kill(process)
+        psutil.wait_procs(postmaster, timeout=10)
+        self.kill()
+
     def translators(self) -> list[psutil.Process]:
         return [process for process in self.family() if "gateway.app.workers" in process.cmdline()]
 
@@ -178,6 +186,15 @@ class Gateway:
             return pid if str(self.data) in " ".join(psutil.Process(pid).cmdline()) else 0
         except (OSError, ValueError, IndexError, psutil.Error):
             return 0
+
+    def _postgres(self) -> list[psutil.Process]:
+        """Return PostgreSQL's first process and its children."""
+        if not (pid := self.postgres_pid()):
+            return []
+        with contextlib.suppress(psutil.Error):
+            postmaster = psutil.Process(pid)
+            return [postmaster, *postmaster.children(recursive=True)]
+        return []
 
     def family(self) -> list[psutil.Process]:
         """Return every process that runs on this data folder, PostgreSQL aside."""
@@ -196,12 +213,10 @@ class Gateway:
             self.kill()
         for process in self.family():
             _kill(process)
-        if pid := self.postgres_pid():
-            postmaster = psutil.Process(pid)
-            family = [postmaster, *postmaster.children(recursive=True)]
-            for process in family:
-                _kill(process)
-            psutil.wait_procs(family, timeout=10)
+        left = self._postgres()
+        for process in left:
+            _kill(process)
+        psutil.wait_procs(left, timeout=10)
         shutil.rmtree(self.data, ignore_errors=True)
 
     def last_words(self) -> str:

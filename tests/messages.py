@@ -17,7 +17,7 @@ from adapters.municipal_medcom import compose, parts
 from gateway.formats import json as exact
 
 ZONE = ZoneInfo("Europe/Copenhagen")
-MORNING = dt.datetime(2026, 3, 28, 8, 0, tzinfo=ZONE)
+MORNING = dt.datetime(2025, 3, 29, 8, 0, tzinfo=ZONE)
 """A Saturday; the night after it has only 23 hours."""
 CPR = "urn:oid:1.2.208.176.1.2"
 ER7 = "application/hl7-v2"

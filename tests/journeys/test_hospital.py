@@ -44,8 +44,8 @@ def test_admission_and_discharge_become_a_patient_and_an_encounter(gateway: Gate
     assert {"system": CPR, "value": person.cpr}.items() <= patient["identifier"][0].items()
     (encounter,) = gateway.resources(f"Encounter?patient=Patient/{patient['id']}")
     assert encounter["status"] == "finished"
-    assert encounter["period"]["start"] == "2026-03-28T08:00:00.000+01:00"
-    assert encounter["period"]["end"] == "2026-03-29T14:00:00.000+02:00"  # summer time began in between
+    assert encounter["period"]["start"] == "2025-03-29T08:00:00.000+01:00"
+    assert encounter["period"]["end"] == "2025-03-30T14:00:00.000+02:00"  # summer time began in between
     history = gateway.bundle(f"Encounter/{encounter['id']}/_history")
     assert [entry["resource"]["status"] for entry in history["entry"]] == ["finished", "in-progress"]
 
