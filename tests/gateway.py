@@ -307,7 +307,9 @@ class Gateway:
     def command(self, *arguments: str) -> str:
         """Run a command that must succeed; return what it printed."""
         done = self.run(*arguments)
-        assert done.returncode == 0, f"sundbro {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, (
+            f"sundbro {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done.stdout
 
     def lines(self, *arguments: str) -> list[dict[str, Any]]:
@@ -329,9 +331,13 @@ class Gateway:
             async with self.backbone() as backbone:
                 while True:
                     bounds = await backbone.bounds([f"raw.{feed}" for feed in FEEDS])
-                    rows = await connection.fetch("select topic, part, next_offset from position where grp = 'translate'")
+                    rows = await connection.fetch(
+                        "select topic, part, next_offset from position where grp = 'translate'"
+                    )
                     read = {(row["topic"], row["part"]): row["next_offset"] for row in rows}
-                    waiting = {key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)}
+                    waiting = {
+                        key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)
+                    }
                     if not waiting and await connection.fetchval("select count(*) from outbox") == 0:
                         return
                     assert time.monotonic() < until, f"not drained, {waiting} wait; {self.last_words()}"

@@ -1,6 +1,6 @@
 """`make demo-kafka`: the demo on a real Kafka broker and a PostgreSQL of its own, named in the settings as in production.
 
-    python -m tests.kafka.demo [options of sundbro demo]
+python -m tests.kafka.demo [options of sundbro demo]
 """
 
 from __future__ import annotations
