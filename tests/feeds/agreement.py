@@ -166,7 +166,7 @@ def allowed(kind: str, path: str, value: str, message: bytes) -> str:
     element = path.rpartition(" ")[2]
     if kind == "Patient" and element.split(".")[0] in ("identifier", "name") and value not in of_patient(message):
         return "taken from an insurance, guarantor or disability segment (IN1, IN2, GT1, DB1), not from the patient"
-    if kind == "Observation" and path.split(" ")[0] in OTHER_SUBJECTS:
+    if kind == "Observation" and path.split(" ", maxsplit=1)[0] in OTHER_SUBJECTS:
         return "made of a PDA or ACC segment"
     if (
         element == "status"

@@ -65,7 +65,9 @@ def test_every_message_becomes_valid_resources_or_a_reason(source: str) -> None:
             assert done.changes or done.reasons, f"{path.name}: neither resources nor a reason"
             assert all(reason.text and reason.at for reason in done.reasons), path.name
             if kind not in TAKEN and kind != "(none)":
-                assert done.reasons[0].code in (RejectionCode.UNSUPPORTED_TYPE, RejectionCode.UNSUPPORTED_VERSION), path.name
+                assert done.reasons[0].code in (RejectionCode.UNSUPPORTED_TYPE, RejectionCode.UNSUPPORTED_VERSION), (
+                    path.name
+                )
             for change in done.changes:
                 assert validate(change.resource) == [], f"{path.name}: {change.resource['resourceType']}"
     assert read > 0
@@ -84,7 +86,9 @@ def test_the_door_and_the_translation_see_the_same_person_and_replay_gives_the_s
                 person = adapter.lane_person(body, CONTEXT.feed)
                 assert person is not None, path.name
                 assert CONTEXT.ids.lane(person) in {change.lane for change in patients}, path.name
-                assert f"Patient/{CONTEXT.ids.patient(person)}" in {f"Patient/{p.resource['id']}" for p in patients}, path.name
+                assert f"Patient/{CONTEXT.ids.patient(person)}" in {f"Patient/{p.resource['id']}" for p in patients}, (
+                    path.name
+                )
             again = translate(body)
             assert [json.dumps(change.resource) for change in done.changes] == [
                 json.dumps(change.resource) for change in again.changes
@@ -110,7 +114,15 @@ def test_we_agree_with_other_converters_on_what_counts(source: str) -> None:
     print("\n" + agreement.table({source: score}))
     assert score.messages > 10
     assert score.recall() >= 0.99
-    for element in ("Patient.identifier", "Patient.name", "Patient.birthDate", "Patient.gender", "Observation.code", "Observation.value", "Observation.effective"):
+    for element in (
+        "Patient.identifier",
+        "Patient.name",
+        "Patient.birthDate",
+        "Patient.gender",
+        "Observation.code",
+        "Observation.value",
+        "Observation.effective",
+    ):
         assert score.recall(element) == 1.0, element
     assert score.recall("Observation.status") >= 0.99
 

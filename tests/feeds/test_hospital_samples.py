@@ -79,7 +79,9 @@ def test_an_independent_validator_finds_no_error_in_the_samples(tmp_path: Path) 
         pytest.skip(f"NOT RUN: the independent validator is not on this machine ({JUDGE})")
     made = [each for name in NAMES for each in resources(name)]
     claimed = [
-        each | {"meta": {**each.get("meta", {}), "profile": [DK_PATIENT]}} if each["resourceType"] == "Patient" else each
+        each | {"meta": {**each.get("meta", {}), "profile": [DK_PATIENT]}}
+        if each["resourceType"] == "Patient"
+        else each
         for each in made
     ]
     file = tmp_path / "made.ndjson"
