@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from adapters.hospital_hl7v2 import coded
+from adapters.hospital_hl7v2 import coded, times
 from adapters.hospital_hl7v2.setup import Setup
 from gateway.formats import er7
 from gateway.model import Resource
@@ -32,7 +32,7 @@ def period(start: str, end: str, setup: Setup) -> Resource | None:
     """Return a Period from two raw DTMs."""
     from_, to = (setup.moment(start) if start else None), (setup.moment(end) if end else None)
     made = compact([("start", from_ and from_.date_time), ("end", to and to.date_time)])
-    if from_ and to and from_.at and to.at and from_.at > to.at:
+    if len(made) == 2 and times.is_reversed(made["start"], made["end"]):  # noqa: PLR2004
         made.pop("end")
     return made or None
 
@@ -163,7 +163,7 @@ def names(part: er7.Part, setup: Setup, default_use: str = "") -> list[Resource]
 def address(part: er7.Part, setup: Setup) -> Resource | None:
     """XAD → Address; None when it holds nothing but a type."""
     street = part.part(1)
-    lines = [line for line in ([street.at(1)] or []) if line]
+    lines = [street.at(1)] if street.at(1) else []
     # SAD-1 is the whole street line; SAD-2 and -3 (name, number) come alone or beside it.
     lines += [line for line in (street.at(2), street.at(3)) if line]
     lines += [line for line in (part.at(2), part.at(19)) if line]
@@ -206,10 +206,8 @@ def telecom(part: er7.Part, setup: Setup, default_use: str = "") -> Resource | N
     if not system:
         system = "email" if "@" in value else "phone" if _DIGITS.search(value) else "other"
     use = setup.map("0201", use_code) if use_code else None
-    if use_code:
-        use_word = use.code if use else ""
-    else:
-        use_word = "mobile" if equipment.upper() == "CP" else default_use
+    otherwise = "mobile" if equipment.upper() == "CP" else default_use
+    use_word = (use.code if use else "") if use_code else otherwise
     made = compact([("system", system), ("value", value), ("use", use_word)])
     extensions = [
         {"url": EXTENSION + f"contactpoint-{what}", "valueString": part.at(place)}

@@ -40,7 +40,7 @@ class Mapped:
 
 
 class Naming:
-    """How a feed names systems: its own `[systems]`, universal ids, and local names. Needs no table, so that a door has it too."""
+    """How a feed names systems: its own `[systems]`, universal ids, local names. No table: a door has it too."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed

@@ -61,5 +61,5 @@ def utc(text: str) -> str:
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", text):
         return ""
     text = re.sub(r"\.(\d{1,6})\d*", lambda m: "." + m.group(1).ljust(6, "0"), text)
-    moment = dt.datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(dt.UTC)
+    moment = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     return moment.isoformat(timespec="milliseconds")
