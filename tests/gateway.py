@@ -326,24 +326,16 @@ class Gateway:
 
     async def _drained(self) -> None:
         until = time.monotonic() + DRAIN_SECONDS_MAX
-        connection = await asyncpg.connect(self._database(), server_settings={"search_path": self.schema})
-        try:
-            async with self.backbone() as backbone:
-                while True:
-                    bounds = await backbone.bounds([f"raw.{feed}" for feed in FEEDS])
-                    rows = await connection.fetch(
-                        "select topic, part, next_offset from position where grp = 'translate'"
-                    )
-                    read = {(row["topic"], row["part"]): row["next_offset"] for row in rows}
-                    waiting = {
-                        key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)
-                    }
-                    if not waiting and await connection.fetchval("select count(*) from outbox") == 0:
-                        return
-                    assert time.monotonic() < until, f"not drained, {waiting} wait; {self.last_words()}"
-                    await asyncio.sleep(0.05)
-        finally:
-            await connection.close()
+        async with self._connected() as connection, self.backbone() as backbone:
+            while True:
+                bounds = await backbone.bounds([f"raw.{feed}" for feed in FEEDS])
+                rows = await connection.fetch("select topic, part, next_offset from position where grp = 'translate'")
+                read = {(row["topic"], row["part"]): row["next_offset"] for row in rows}
+                waiting = {key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)}
+                if not waiting and await connection.fetchval("select count(*) from outbox") == 0:
+                    return
+                assert time.monotonic() < until, f"not drained, {waiting} wait; {self.last_words()}"
+                await asyncio.sleep(0.05)
 
     def metrics(self) -> str:
         return httpx.get(f"http://{self.http}/metrics", timeout=30).text
@@ -352,22 +344,31 @@ class Gateway:
 
     def sql(self, statement: str, *arguments: Any) -> Sequence[asyncpg.Record]:
         async def ask() -> Sequence[asyncpg.Record]:
-            connection = await asyncpg.connect(self._database(), server_settings={"search_path": self.schema})
-            try:
+            async with self._connected() as connection:
                 return list(await connection.fetch(statement, *arguments))
-            finally:
-                await connection.close()
 
         return asyncio.run(ask())
 
-    def _database(self) -> str:
-        url = self.database_url or running_url(self.data)
-        assert url, "the embedded PostgreSQL does not run"
-        return url
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        """Give a connection to the store; wait for a PostgreSQL that is just being started again."""
+        until = time.monotonic() + READY_SECONDS_MAX
+        while not (url := self.database()):
+            assert time.monotonic() < until, f"the embedded PostgreSQL does not run: {self.last_words()}"
+            await asyncio.sleep(0.05)
+        connection = await asyncpg.connect(url, server_settings={"search_path": self.schema})
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    def database(self) -> str:
+        """Return the database's address, '' while an embedded one does not run."""
+        return self.database_url or running_url(self.data)
 
     @contextlib.asynccontextmanager
     async def backbone(self) -> AsyncIterator[Backbone]:
-        backbone = backbone_of(self.settings, self._database())
+        backbone = backbone_of(self.settings, self.database())
         await backbone.start()
         try:
             yield backbone
