@@ -26,7 +26,9 @@ def test_every_element_is_traced(path: Path) -> None:
     for found in messages(path, station):
         if found.piece is None:
             continue
-        raw = RawMessage(station.feed.name, "r", found.piece.body, found.content_type, Lane("l"), RECEIVED, found.piece.control_id)
+        raw = RawMessage(
+            station.feed.name, "r", found.piece.body, found.content_type, Lane("l"), RECEIVED, found.piece.control_id
+        )
         trace = Trace()
         traced = station.adapter.translate(raw, station.context, trace)
         for change in traced.changes:
@@ -34,8 +36,12 @@ def test_every_element_is_traced(path: Path) -> None:
             steps = list(trace.of(name))
             told = {step.element.partition(".")[0].partition("[")[0] for step in steps}
             wanted = set(change.resource) - {"resourceType", "id", "meta", "text"}
-            untraced |= {f"{change.resource['resourceType']}.{element}" for element in wanted if element.lstrip("_") not in told}
+            untraced |= {
+                f"{change.resource['resourceType']}.{element}" for element in wanted if element.lstrip("_") not in told
+            }
             assert all(step.rule and step.source for step in steps), name
         # Whether anybody listens makes no difference to what is said.
-        assert [c.resource for c in station.adapter.translate(raw, station.context).changes] == [c.resource for c in traced.changes]
+        assert [c.resource for c in station.adapter.translate(raw, station.context).changes] == [
+            c.resource for c in traced.changes
+        ]
     assert not untraced
