@@ -37,7 +37,7 @@ async def send(settings: Settings, feed: str, files: list[Path], *, mllp: bool |
             failed |= answer.pop("failed", False)
             sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
             sys.stdout.flush()
-            progress.update(task, completed=files.index(Path(answer["file"].split(":")[0])) + 1 if shown else 0)
+            progress.update(task, completed=files.index(Path(answer["file"])) + 1)
     return 1 if failed else 0
 
 
@@ -57,7 +57,7 @@ async def _by_mllp(settings: Settings, station: Station, files: list[Path], *, w
                     continue
                 ack = await client.send(found.piece.body)
                 code, control_id = answered(ack)
-                answer = {"file": found.name, "ack": code, "control_id": control_id}
+                answer = {**found.place, "ack": code, "control_id": control_id}
                 yield {**answer, "failed": code not in {"AA", "CA"}}
 
 
