@@ -50,7 +50,7 @@ async def _by_mllp(settings: Settings, station: Station, files: list[Path], *, w
             for found in messages(path, station):
                 if found.piece is None:
                     yield {
-                        "file": found.name,
+                        **found.place,
                         "refused": found.reason.as_json() if found.reason else {},
                         "failed": True,
                     }
