@@ -41,6 +41,8 @@ class MllpClient:
     async def send(self, message: bytes) -> bytes:
         """Send one message and return its ACK. Raises Unavailable when there is none in time: it may be sent again."""
         assert self._writer is not None
+        if self._listening is None or self._listening.done():
+            raise Unavailable("the MLLP door has closed the connection")
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait(answer)
         self._writer.write(mllp.frame(message))
@@ -52,19 +54,23 @@ class MllpClient:
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         decoder = mllp.Decoder(ACK_BYTES_MAX)
-        while data := await reader.read(65536):
-            for frame in decoder.feed(data):
-                if isinstance(frame, mllp.Frame) and not self._waiting.empty():
-                    waiting = self._waiting.get_nowait()
-                    if not waiting.done():
-                        waiting.set_result(frame.payload)
-        while not self._waiting.empty():
-            waiting = self._waiting.get_nowait()
-            if not waiting.done():
-                waiting.set_exception(OSError("closed by the door"))
+        try:
+            while data := await reader.read(65536):
+                for frame in decoder.feed(data):
+                    if isinstance(frame, mllp.Frame) and not self._waiting.empty():
+                        waiting = self._waiting.get_nowait()
+                        if not waiting.done():
+                            waiting.set_result(frame.payload)
+        except OSError:
+            pass  # reset: those who wait are told below
+        finally:
+            while not self._waiting.empty():
+                waiting = self._waiting.get_nowait()
+                if not waiting.done():
+                    waiting.set_exception(OSError("closed by the door"))
 
 
-def code_of(ack: bytes) -> str:
-    """Return MSA-1 of an acknowledgement (`AA`, `AE`, …), or '' when it has none."""
+def answered(ack: bytes) -> tuple[str, str]:
+    """Return MSA-1 (`AA`, `AE`, …) and MSA-2 (the number of the message it answers); '' where it has none."""
     found = er7.parse(ack, "utf-8").segments("MSA")
-    return found[0].field(1).text() or "" if found else ""
+    return (found[0].text(1), found[0].text(2)) if found else ("", "")

@@ -1,0 +1,417 @@
+"""A real gateway for tests: `sundbro up` as a process of its own, on a temporary folder, at free ports; can be killed.
+
+with Gateway(folder) as gateway:                  # embedded PostgreSQL and embedded backbone
+    gateway.post("home", reading)
+    gateway.kill()                                # SIGKILL; its translators end, its PostgreSQL stays, as in life
+    gateway.start()                               # the same folder, the same addresses
+
+Nothing is left behind: what still runs at the end is killed, also after a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import asyncpg
+import httpx
+import psutil
+
+from gateway import settings as setting
+from gateway.app.mllp_client import MllpClient, code_of
+from gateway.app.parts import backbone_of
+from gateway.backbone.port import Backbone
+from gateway.model import Delivered
+from gateway.store.embedded import running_url
+
+ROOT = Path(__file__).resolve().parents[1]
+HOST = "127.0.0.1"
+READY_SECONDS_MAX = 90.0
+STOP_SECONDS_MAX = 60.0
+DRAIN_SECONDS_MAX = 120.0
+COMMAND_SECONDS_MAX = 120.0
+FEEDS = ("hospital", "municipal", "home")
+
+
+def free_port() -> int:
+    """Return a port that nobody has, below those that the kernel hands out to clients: it stays ours through a restart."""
+    chance = random.SystemRandom()
+    while True:
+        port = chance.randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+
+
+class Gateway:
+    """One gateway. `given` are more settings by their names in lower case (`partitions=4`)."""
+
+    def __init__(self, folder: Path, *, kafka: str = "", database_url: str = "", **given: object) -> None:
+        self.data = folder / "data"
+        self.log = folder / "gateway.log"
+        self.feeds = folder / "feeds"
+        """More feed files, or changed ones; read at start, and by every command."""
+        self.database_url = database_url
+        self.http = f"{HOST}:{free_port()}"
+        self.mllp = f"{HOST}:{free_port()}"
+        settings = {
+            "data": self.data,
+            "http": self.http,
+            "mllp": self.mllp,
+            "database_url": database_url,
+            "kafka": kafka,
+            "feeds": self.feeds,
+            **given,
+        }
+        others = {name: value for name, value in os.environ.items() if not name.startswith(setting.PREFIX)}
+        ours = {f"{setting.PREFIX}{name.upper()}": str(value) for name, value in settings.items()}
+        self.environment = {**others, **ours, "PYTHONPATH": str(ROOT)}
+        self.schema = str(given.get("database_schema", "sundbro"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._token = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None and self.running:
+                self.stop()
+        finally:
+            self.remove()
+
+    # --- life and death ---
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def settings(self) -> setting.Settings:
+        return setting.load(self.environment)
+
+    def start(self) -> None:
+        """Start, or start again on the same folder and addresses; return when it is ready."""
+        self.launch()
+        self.ready()
+
+    def launch(self) -> None:
+        assert not self.running
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.feeds.mkdir(exist_ok=True)
+        if not (ROOT / "adapters/hospital_hl7v2/feed.toml").exists():
+            (self.feeds / "hospital.toml").write_text(_HOSPITAL)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gateway.cli", "up"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.data,
+                start_new_session=True,
+            )
+
+    def ready(self) -> None:
+        """Wait until /readyz says so."""
+        until = time.monotonic() + READY_SECONDS_MAX
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"http://{self.http}/readyz", timeout=5).status_code == httpx.codes.OK:
+                    return
+            if not self.running:
+                raise AssertionError(f"the gateway ended while starting: {self.last_words()}")
+            if time.monotonic() > until:
+                raise AssertionError(f"the gateway was not ready within {READY_SECONDS_MAX:.0f} s: {self.last_words()}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """SIGTERM, as an orchestrator does; it must end cleanly."""
+        assert self._process is not None
+        assert self.running, f"the gateway had ended by itself: {self.last_words()}"
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(STOP_SECONDS_MAX) == 0, self.last_words()
+        left = self.family()
+        assert not left, f"left behind: {[process.cmdline() for process in left]}"
+
+    def kill(self) -> None:
+        """SIGKILL to the gateway's process alone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def kill_translator(self, chance: random.Random | None = None) -> None:
+        """SIGKILL to one of the translator processes that run now; to none in the moment between death and restart."""
+        if found := self.translators():
+            _kill((chance or random).choice(found))
+
+    def kill_postgres(self) -> None:
+        """SIGKILL to the embedded PostgreSQL's first process; the gateway starts it again."""
+        if pid := self.postgres_pid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def kill_all(self) -> None:
+        """SIGKILL to the gateway, its translators and PostgreSQL with its children: the machine's power went."""
+        postmaster = self._postgres()
+        for process in [*self.family(), *postmaster]:
+            _kill(process)
+        psutil.wait_procs(postmaster, timeout=10)
+        self.kill()
+
+    def translators(self) -> list[psutil.Process]:
+        return [process for process in self.family() if "gateway.app.workers" in process.cmdline()]
+
+    def postgres_pid(self) -> int:
+        """Return the pid of the embedded PostgreSQL, 0 when none runs."""
+        try:
+            pid = int((self.data / "postgres" / "postmaster.pid").read_text().split(maxsplit=1)[0])
+            return pid if str(self.data) in " ".join(psutil.Process(pid).cmdline()) else 0
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return 0
+
+    def _postgres(self) -> list[psutil.Process]:
+        """Return PostgreSQL's first process and its children."""
+        if not (pid := self.postgres_pid()):
+            return []
+        with contextlib.suppress(psutil.Error):
+            postmaster = psutil.Process(pid)
+            return [postmaster, *postmaster.children(recursive=True)]
+        return []
+
+    def family(self) -> list[psutil.Process]:
+        """Return every process that runs on this data folder, PostgreSQL aside."""
+        ours = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                command = process.cmdline()
+                if len(command) > 2 and command[2].startswith("gateway."):  # python -m gateway.…
+                    if process.environ().get("SUNDBRO_DATA") == str(self.data):
+                        ours.append(process)
+        return ours
+
+    def remove(self) -> None:
+        """Kill what still runs, whatever state it is in, and remove the data."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+        for process in self.family():
+            _kill(process)
+        left = self._postgres()
+        for process in left:
+            _kill(process)
+        psutil.wait_procs(left, timeout=10)
+        shutil.rmtree(self.data, ignore_errors=True)
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(lines[-25:]) or "(it said nothing)"
+
+    def printed(self) -> str:
+        """Return everything that the gateway and its translators wrote to their standard streams."""
+        return self.log.read_text(errors="replace")
+
+    # --- as senders and callers see it ---
+
+    def token(self, *arguments: str) -> str:
+        """Return a bearer token: of the actor who may do everything, or with the arguments of `sundbro token`."""
+        if arguments:
+            return self.command("token", *arguments).strip()
+        if not self._token:
+            self._token = self.command("token").strip()
+        return self._token
+
+    def client(self, token: str = "", **options: Any) -> httpx.Client:
+        headers = {"authorization": f"Bearer {token or self.token()}"}
+        return httpx.Client(base_url=f"http://{self.http}", headers=headers, timeout=30, **options)
+
+    def get(self, address: str, **options: Any) -> httpx.Response:
+        with self.client() as client:
+            return client.get(address, **options)
+
+    def post(
+        self, feed: str, body: bytes, content_type: str = "application/json", headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        with self.client() as client:
+            return client.post(
+                f"/ingest/{feed}", content=body, headers={"content-type": content_type, **(headers or {})}
+            )
+
+    def outcome(self, status: str) -> dict[str, Any]:
+        """Ask a receipt's status address until the message is decided."""
+        until = time.monotonic() + DRAIN_SECONDS_MAX
+        with self.client() as client:
+            while True:
+                answer = client.get(status)
+                assert answer.status_code == httpx.codes.OK, answer.text
+                told: dict[str, Any] = answer.json()
+                if told["state"] != "waiting":
+                    return told
+                assert time.monotonic() < until, f"{status} still waits; the gateway said: {self.last_words()}"
+                time.sleep(0.05)
+
+    def sent(self, feed: str, body: bytes, content_type: str = "application/json") -> dict[str, Any]:
+        """Post one message and return what became of it."""
+        answer = self.post(feed, body, content_type)
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        return self.outcome(answer.json()["status"])
+
+    def mllp_send(self, *messages: bytes) -> list[str]:
+        """Send messages over one MLLP connection, each after the answer to the one before; return their MSA-1."""
+
+        async def send() -> list[str]:
+            host, _, port = self.mllp.partition(":")
+            async with MllpClient(host, int(port)) as client:
+                return [code_of(await client.send(message)) for message in messages]
+
+        return asyncio.run(send())
+
+    def bundle(self, query: str) -> dict[str, Any]:
+        answer = self.get(f"/fhir/{query}")
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return dict(answer.json())
+
+    def resources(self, query: str) -> list[dict[str, Any]]:
+        return [entry["resource"] for entry in self.bundle(query).get("entry", [])]
+
+    # --- as an operator sees it ---
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a `sundbro` command beside this gateway."""
+        return subprocess.run(
+            [sys.executable, "-m", "gateway.cli", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS_MAX,
+            cwd=ROOT,
+            check=False,
+        )
+
+    def command(self, *arguments: str) -> str:
+        """Run a command that must succeed; return what it printed."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, (
+            f"sundbro {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    def lines(self, *arguments: str) -> list[dict[str, Any]]:
+        """Run a command that prints JSON objects, one a line."""
+        return [json.loads(line) for line in self.command(*arguments).splitlines()]
+
+    def sums(self) -> dict[str, dict[str, Any]]:
+        """Return `sundbro feeds --json` by feed."""
+        return {one["feed"]: one for one in json.loads(self.command("feeds", "--json"))}
+
+    def drained(self) -> None:
+        """Wait until no message waits for a translator and no version for the publisher."""
+        asyncio.run(self._drained())
+
+    async def _drained(self) -> None:
+        until = time.monotonic() + DRAIN_SECONDS_MAX
+        async with self._connected() as connection, self.backbone() as backbone:
+            while True:
+                bounds = await backbone.bounds([f"raw.{feed}" for feed in FEEDS])
+                rows = await connection.fetch("select topic, part, next_offset from position where grp = 'translate'")
+                read = {(row["topic"], row["part"]): row["next_offset"] for row in rows}
+                waiting = {key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)}
+                if not waiting and await connection.fetchval("select count(*) from outbox") == 0:
+                    return
+                assert time.monotonic() < until, f"not drained, {waiting} wait; {self.last_words()}"
+                await asyncio.sleep(0.05)
+
+    def metrics(self) -> str:
+        return httpx.get(f"http://{self.http}/metrics", timeout=30).text
+
+    # --- underneath: the store by SQL, the backbone by its port ---
+
+    def sql(self, statement: str, *arguments: Any) -> Sequence[asyncpg.Record]:
+        async def ask() -> Sequence[asyncpg.Record]:
+            async with self._connected() as connection:
+                return list(await connection.fetch(statement, *arguments))
+
+        return asyncio.run(ask())
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        """Give a connection to the store; wait for a PostgreSQL that is just being started again."""
+        until = time.monotonic() + READY_SECONDS_MAX
+        while not (url := self.database()):
+            assert time.monotonic() < until, f"the embedded PostgreSQL does not run: {self.last_words()}"
+            await asyncio.sleep(0.05)
+        connection = await asyncpg.connect(url, server_settings={"search_path": self.schema})
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    def database(self) -> str:
+        """Return the database's address, '' while an embedded one does not run."""
+        return self.database_url or running_url(self.data)
+
+    @contextlib.asynccontextmanager
+    async def backbone(self) -> AsyncIterator[Backbone]:
+        backbone = backbone_of(self.settings, self.database())
+        await backbone.start()
+        try:
+            yield backbone
+        finally:
+            await backbone.stop()
+
+    def records(self, topics: Iterable[str]) -> list[Delivered]:
+        """Return everything on these topics, each partition's records in the order in which they stand."""
+
+        async def read() -> list[Delivered]:
+            async with self.backbone() as backbone:
+                bounds = await backbone.bounds(list(topics))
+                wants = {key: first for key, (first, end) in bounds.items() if first < end}
+                found: list[Delivered] = []
+                while wants:
+                    for one in await backbone.fetch(wants, records_max=5000, bytes_max=32 << 20):
+                        key = (one.position.topic, one.position.partition)
+                        if one.position.offset >= wants[key]:
+                            found.append(one)
+                            wants[key] = one.position.offset + 1
+                    wants = {key: at for key, at in wants.items() if at < bounds[key][1]}
+                return found
+
+        return asyncio.run(read())
+
+
+_HOSPITAL = """
+name = "hospital"
+format = "hospital_hl7v2"
+doors = ["mllp", "http"]
+content_types = ["application/hl7-v2"]
+"""
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.kill()
+
+
+@contextlib.contextmanager
+def together(*gateways: Gateway) -> Iterator[None]:
+    """Remove all of several gateways in the end."""
+    with contextlib.ExitStack() as stack:
+        for gateway in gateways:
+            stack.callback(gateway.remove)
+        yield
