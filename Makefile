@@ -32,6 +32,18 @@ check: setup ## what CI runs: style, types, contracts, reference, tests
 	$(BIN)/python tools/make_reference.py --check
 	$(MAKE) test
 
+bench: setup ## the benchmark: JSON and a readable table
+	$(BIN)/python -m benchmarks.spine
+
+faults: setup ## the long kill tests: 20,000 messages, both backbones
+	$(BIN)/python -m pytest -m slow tests/faults
+
+corpus: setup ## everything the adapters make of the third-party messages, judged by HAPI's validator
+	$(BIN)/python -m pytest -s -m "slow or corpus" tests/feeds
+
+samples: setup ## write the golden pairs anew; review the diff
+	REWRITE_SAMPLES=1 $(BIN)/python -m pytest -q tests/feeds -k samples
+
 docs: setup ## write docs/reference anew from the code
 	$(BIN)/python tools/make_reference.py
 

@@ -123,7 +123,7 @@ class Settings(pydantic.BaseModel):
     batch_max: int = pydantic.Field(300, ge=1, description="Messages in one transaction of a translator.")
     id_secret: str = pydantic.Field(
         "",
-        description="Secret (hex, 32+ digits) of ids and lanes; empty keeps one in the data folder. The same secret gives the same ids.",
+        description="Secret (hex, 32+ digits) of ids and lanes: the same gives the same ids; empty keeps one in the data folder.",
     )
     otlp: str = pydantic.Field("", description="OTLP/HTTP address for traces; empty exports none.")
     trace_ratio: float = pydantic.Field(

@@ -81,7 +81,9 @@ def adt(
     ]
     if visit:
         ended = hl7(at) if event == "A03" else ""
-        segments.append(f"PV1|1|I|GERI^12^1^PSYG|R" + "|" * 15 + f"{visit}^^^PSYG" + "|" * 25 + f"{hl7(MORNING)}|{ended}")
+        segments.append(
+            f"PV1|1|I|GERI^12^1^PSYG|R" + "|" * 15 + f"{visit}^^^PSYG" + "|" * 25 + f"{hl7(MORNING)}|{ended}"
+        )
     return ("\r".join(segments) + "\r").encode()
 
 

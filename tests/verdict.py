@@ -134,7 +134,9 @@ def check_stream(gateway: Gateway, versions: dict[str, list[Stored]]) -> dict[st
     first: dict[str, Delivered] = {}
     for one in records:
         same = first.setdefault(_header(one, "ce_id"), one)
-        assert (same.record.key, same.record.value) == (one.record.key, one.record.value), "an event id for another event"
+        assert (same.record.key, same.record.value) == (one.record.key, one.record.value), (
+            "an event id for another event"
+        )
         assert same.position.partition == one.position.partition
     stored = {f"{one.name}/{one.version}": one for found in versions.values() for one in found}
     assert {name for name in first if not name.startswith("reply/")} == set(stored)

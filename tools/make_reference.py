@@ -1,7 +1,7 @@
 """Write docs/reference/*.md from the code: settings, metrics, feed files, rejection reasons, the command.
 
-    python tools/make_reference.py          write them
-    python tools/make_reference.py --check  say which are not true any more, exit 1
+python tools/make_reference.py          write them
+python tools/make_reference.py --check  say which are not true any more, exit 1
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ NOTE = "*Made from the code by `make docs`; a house test keeps it true.*\n\n"
 
 def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(columns) + " |", "| " + " | ".join("---" for _ in columns) + " |"]
-    return "\n".join(lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]) + "\n"
+    return (
+        "\n".join(lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]) + "\n"
+    )
 
 
 def kind(annotation: object) -> str:
@@ -36,31 +38,51 @@ def kind(annotation: object) -> str:
 
 def settings() -> str:
     rows = [
-        (f"`{PREFIX}{name.upper()}`", kind(field.annotation), f"`{field.default}`" if field.default not in ("", None) else "", field.description or "")
+        (
+            f"`{PREFIX}{name.upper()}`",
+            kind(field.annotation),
+            f"`{field.default}`" if field.default not in ("", None) else "",
+            field.description or "",
+        )
         for name, field in Settings.model_fields.items()
     ]
     return (
-        "# Settings\n\n" + NOTE + "Each is an environment variable, or a line `name = value` (name without the prefix, in small letters) of the settings\n"
-        "file: `SUNDBRO_SETTINGS`, else `sundbro.toml` in the data folder. The environment wins. A name that does not exist is refused.\n\n"
-        + table(("setting", "type", "default", "meaning"), rows)
+        "# Settings\n\n"
+        + NOTE
+        + "Each is an environment variable, or a line `name = value` (name without the prefix, in small letters) of the\n"
+        "settings file: `SUNDBRO_SETTINGS`, else `sundbro.toml` in the data folder. The environment wins. A name that does\n"
+        "not exist is refused.\n\n" + table(("setting", "type", "default", "meaning"), rows)
     )
 
 
 def metrics() -> str:
     rows = [(f"`{m.name}`", m.kind, ", ".join(m.labels), m.meaning, m.advice) for m in METRICS]
-    return "# Metrics\n\n" + NOTE + "`GET /metrics`, Prometheus text. No label holds a person, a receipt or a URL.\n\n" + table(
-        ("metric", "kind", "labels", "what it counts", "what to do about it"), rows
+    return (
+        "# Metrics\n\n"
+        + NOTE
+        + "`GET /metrics`, Prometheus text. No label holds a person, a receipt or a URL.\n\n"
+        + table(("metric", "kind", "labels", "what it counts", "what to do about it"), rows)
     )
 
 
 def feeds() -> str:
     rows = [
-        (f"`{name}`", kind(field.annotation), f"`{field.default}`" if field.default not in ("", None) and not field.is_required() and field.default_factory is None else "", field.description or "")
+        (
+            f"`{name}`",
+            kind(field.annotation),
+            f"`{field.default}`"
+            if field.default not in ("", None) and not field.is_required() and field.default_factory is None
+            else "",
+            field.description or "",
+        )
         for name, field in FeedFile.model_fields.items()
     ]
     return (
-        "# Feed files\n\n" + NOTE + "A feed is one sender using one format: a TOML file. `adapters/<format>/feed.toml` comes with the format;\n"
-        "`SUNDBRO_FEEDS` names a folder with more of them, or with files that replace one by its name.\n\n" + table(("line", "type", "default", "meaning"), rows)
+        "# Feed files\n\n"
+        + NOTE
+        + "A feed is one sender using one format: a TOML file. `adapters/<format>/feed.toml` comes with the format;\n"
+        "`SUNDBRO_FEEDS` names a folder with more of them, or with files that replace one by its name.\n\n"
+        + table(("line", "type", "default", "meaning"), rows)
     )
 
 
@@ -74,8 +96,11 @@ def rejections() -> str:
                 if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant):
                     meanings[str(line.value.value)] = text[line.lineno - 1].partition("#")[2].strip()
     rows = [(f"`{code.value}`", meanings.get(code.value) or code.value.replace("-", " ")) for code in RejectionCode]
-    return "# Rejection reasons\n\n" + NOTE + "A rejected message, or reading, has one or more of these with a pointer into the message and words.\n\n" + table(
-        ("code", "meaning"), rows
+    return (
+        "# Rejection reasons\n\n"
+        + NOTE
+        + "A rejected message, or reading, has one or more of these with a pointer into the message and words.\n\n"
+        + table(("code", "meaning"), rows)
     )
 
 
@@ -89,16 +114,28 @@ def command() -> str:
         inner = typer.Context(verb, info_name=name, parent=context)
         usage = " ".join(piece for param in verb.get_params(inner) for piece in param.get_usage_pieces(inner))
         options = [
-            (", ".join(f"`{option}`" for option in [*param.opts, *param.secondary_opts]), getattr(param, "help", None) or "")
+            (
+                ", ".join(f"`{option}`" for option in [*param.opts, *param.secondary_opts]),
+                getattr(param, "help", None) or "",
+            )
             for param in verb.get_params(inner)
             if param.name != "help"
         ]
         text = re.sub(r"\n\s*", "\n", (verb.help or "").strip())
-        parts.append(f"## sundbro {name}\n\n`sundbro {name} [OPTIONS] {usage}`\n\n{text}\n" + ("\n" + table(("argument", "meaning"), options) if options else ""))
+        parts.append(
+            f"## sundbro {name}\n\n`sundbro {name} [OPTIONS] {usage}`\n\n{text}\n"
+            + ("\n" + table(("argument", "meaning"), options) if options else "")
+        )
     return "\n".join(parts)
 
 
-PAGES = {"settings.md": settings, "metrics.md": metrics, "feeds.md": feeds, "rejections.md": rejections, "command.md": command}
+PAGES = {
+    "settings.md": settings,
+    "metrics.md": metrics,
+    "feeds.md": feeds,
+    "rejections.md": rejections,
+    "command.md": command,
+}
 
 
 def main() -> int:

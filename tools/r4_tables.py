@@ -177,9 +177,19 @@ def r4_json() -> str:
             table[owner][name] += f" {value_set}"
     later: dict[str, list[str]] = {}
     for row in differing:
-        if not row["r4"]:
-            later.setdefault(row["type"], []).append(row["element"])
+        if names := _only_in_r4b(row):
+            later.setdefault(row["type"], []).extend(names)
     return _lines({"types": table, "codes": codes, "r4b_only": later})
+
+
+def _only_in_r4b(row: dict[str, str]) -> list[str]:
+    """Return the JSON names that a row of differences takes away: the element, or some forms of its choice."""
+    if not row["r4"]:
+        return [row["element"]]
+    if not row["r4b"] or not row["element"].endswith("[x]"):
+        return []
+    here, there = (row[release].partition(" ")[2].split("|") for release in ("r4", "r4b"))
+    return [row["element"][:-3] + name[0].upper() + name[1:] for name in there if name not in here]
 
 
 def _lines(sections: dict[str, dict[str, Any]]) -> str:

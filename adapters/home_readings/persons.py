@@ -20,6 +20,7 @@ CPR = "urn:oid:1.2.208.176.1.2"
 X_ECPR = "urn:oid:1.2.208.176.1.6.1.1"
 D_ECPR = "urn:oid:1.2.208.176.1.6.1.3"
 
+_DANISH_NUMBER = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "NNDNK"}]}
 _CPR = re.compile(r"(\d\d)(\d\d)(\d\d)-?(\d)\d{3}")
 _X_ECPR = re.compile(r"(0[1-9]|[12]\d|3[01])(0[1-9]|1[0-2])\d\d[17][A-Z]{2}\d")
 _D_ECPR = re.compile(r"(0[1-9]|[12]\d|3[01])(0[1-9]|1[0-2])\d\d[056][A-Z]{2}\d")
@@ -164,9 +165,8 @@ def link_key(link: str, at: str, feed: Feed) -> PersonKey:
 
 def patient(person: PersonKey, resource_id: str) -> dict[str, Any]:
     """Return the Patient that a reading only mentions: its identifier and nothing else."""
-    use = "official" if person.system == CPR else "temp" if _is_replacement(person.system) else "secondary"
-    return {
-        "resourceType": "Patient",
-        "id": resource_id,
-        "identifier": [{"use": use, "system": person.system, "value": person.value}],
-    }
+    identifier: dict[str, Any] = {"system": person.system, "value": person.value}
+    if person.system == CPR or _is_replacement(person.system):
+        # As DK Core writes a Danish person number: typed, and official only when it is the CPR number.
+        identifier = {"use": "official" if person.system == CPR else "temp", "type": _DANISH_NUMBER, **identifier}
+    return {"resourceType": "Patient", "id": resource_id, "identifier": [identifier]}

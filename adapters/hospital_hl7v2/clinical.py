@@ -135,7 +135,7 @@ def _condition(work: Work, dg1: er7.Segment, encounter: str) -> Resource:
     else:
         resource["clinicalStatus"] = _concept("condition-clinical", "active")
     if dg1.has(5):
-        moment = work.moment(dg1.field(5).raw, place(dg1, 5))
+        moment = work.moment(dg1, 5)
         if moment:
             element = "onsetDateTime" if work.setup.diagnosis_date_is_onset else "recordedDate"
             resource.setdefault(element, moment.date_time)
@@ -158,7 +158,7 @@ def procedures(work: Work, encounter: str) -> None:
         rules.apply(work, pr1, "PR1-Procedure", resource)
         if pr1.has(4) and "text" not in resource.get("code", {}):
             resource["code"] = {**resource.get("code", {}), "text": pr1.text(4)}
-        moment = work.moment(pr1.field(5).raw, place(pr1, 5)) if pr1.has(5) else None
+        moment = work.moment(pr1, 5) if pr1.has(5) else None
         resource["status"] = "unknown"
         if moment:
             resource["performedDateTime"] = moment.date_time

@@ -44,7 +44,6 @@ def _concept(part: er7.Part, setup: Setup, table: str) -> Resource | None:
         made = _own_table(code, words, setup, table) if own else None
         if made is None:
             made = [_coding(code, words, name, oid, part.at(version_at), setup, table)]
-        text = text or (code if own and len(made) == 1 and not words else "")
         codings += [coding for coding in made if not _among(coding, codings)]
     if not codings and not text:
         return None
@@ -77,7 +76,7 @@ def _coding(code: str, words: str, name: str, oid: str, version: str, setup: Set
         if code not in members:
             # The name of an HL7 table around a code that the official table does not have: a local code.
             return {"system": setup.local(f"v2-{stated}"), "code": code} | ({"display": words} if words else {})
-        return {"system": system, "code": code, "display": members[code]}
+        return member(stated, code, setup)
     coding: Resource = {"system": system}
     if version:
         coding["version"] = version
@@ -93,7 +92,7 @@ def _own_table(code: str, words: str, setup: Setup, table: str) -> list[Resource
         return None
     if table in setup.kept:
         if code in setup.kept[table]:
-            return [{"system": V2 + table, "code": code, "display": setup.kept[table][code]}]
+            return [member(table, code, setup)]
         return None
     if table not in _MAPPED_CONCEPT_TABLES:
         return None
@@ -115,6 +114,15 @@ def _own_table(code: str, words: str, setup: Setup, table: str) -> list[Resource
 
 
 _MAPPED_CONCEPT_TABLES: Final = frozenset({"0002", "0063", "0052"})
+
+
+def member(table: str, code: str, setup: Setup) -> Resource:
+    """Return the Coding of a code that a kept v2 table has, with the table's display."""
+    made: Resource = {"system": V2 + table, "code": code}
+    display = setup.kept[table].get(code)
+    if display:
+        made["display"] = display
+    return made
 
 
 def coding(part: er7.Part, setup: Setup, table: str = "") -> Resource | None:

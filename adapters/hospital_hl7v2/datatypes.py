@@ -9,13 +9,17 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from adapters.hospital_hl7v2 import coded
+from adapters.hospital_hl7v2 import coded, times
 from adapters.hospital_hl7v2.setup import Setup
 from gateway.formats import er7
 from gateway.model import Resource
 
 EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/"
 _DIGITS = re.compile(r"\d")
+_ORDER_NUMBERS: Final = frozenset({"PLAC", "FILL", "PGN", "FGN"})
+"""Types of table 0203 that the official CSV leaves out."""
+_NATIONAL = re.compile(r"NN[A-Z]{3}", re.ASCII)
+"""National person identifier of a country (ISO 3166, three letters)."""
 _EMAIL_EQUIPMENT: Final = frozenset({"INTERNET", "X.400"})
 
 
@@ -28,7 +32,7 @@ def period(start: str, end: str, setup: Setup) -> Resource | None:
     """Return a Period from two raw DTMs."""
     from_, to = (setup.moment(start) if start else None), (setup.moment(end) if end else None)
     made = compact([("start", from_ and from_.date_time), ("end", to and to.date_time)])
-    if from_ and to and from_.at and to.at and from_.at > to.at:
+    if len(made) == 2 and times.is_reversed(made["start"], made["end"]):  # noqa: PLR2004
         made.pop("end")
     return made or None
 
@@ -66,8 +70,8 @@ def identifier(part: er7.Part, setup: Setup, fallback: str = "", system: str = "
 def _type(kind: str, setup: Setup) -> Resource:
     members = setup.kept["0203"]
     if kind in members:
-        return {"coding": [{"system": coded.V2 + "0203", "code": kind, "display": members[kind]}]}
-    if kind.startswith("NN") and len(kind) == 5:  # noqa: PLR2004 - NNxxx: national person identifier of country xxx
+        return {"coding": [coded.member("0203", kind, setup)]}
+    if kind in _ORDER_NUMBERS or _NATIONAL.fullmatch(kind):
         return {"coding": [{"system": coded.V2 + "0203", "code": kind}]}
     return {"coding": [{"system": setup.local("v2-0203"), "code": kind}]}
 
@@ -87,6 +91,26 @@ def entity(part: er7.Part, setup: Setup, kind: str = "", fallback: str = "") -> 
     made["system"] = system or setup.local(fallback or (kind.lower() or "entity"))
     made["value"] = value
     return made
+
+
+def lifted(part: er7.Part) -> er7.Part:
+    """Return a component as if it stood one level up: its subcomponents as components."""
+    return er7.Part(part.syntax.component.join(part.pieces()), part.syntax)
+
+
+def pair(part: er7.Part, setup: Setup) -> list[Resource]:
+    """EIP → Identifiers of the placer's and of the filler's number."""
+    made = [entity(lifted(part.part(1)), setup, "PLAC"), entity(lifted(part.part(2)), setup, "FILL")]
+    return [each for each in made if each]
+
+
+def group_numbers(part: er7.Part, setup: Setup) -> list[Resource]:
+    """ORC-4 → Identifiers of a group of orders: an EIP since v2.7, an EI before; subcomponents tell which."""
+    if part.syntax.subcomponent in part.raw:
+        made = [entity(lifted(part.part(1)), setup, "PGN"), entity(lifted(part.part(2)), setup, "FGN")]
+    else:
+        made = [entity(part, setup, "PGN")]
+    return [each for each in made if each]
 
 
 def name(part: er7.Part, setup: Setup, default_use: str = "") -> Resource | None:
@@ -139,7 +163,7 @@ def names(part: er7.Part, setup: Setup, default_use: str = "") -> list[Resource]
 def address(part: er7.Part, setup: Setup) -> Resource | None:
     """XAD → Address; None when it holds nothing but a type."""
     street = part.part(1)
-    lines = [line for line in ([street.at(1)] or []) if line]
+    lines = [street.at(1)] if street.at(1) else []
     # SAD-1 is the whole street line; SAD-2 and -3 (name, number) come alone or beside it.
     lines += [line for line in (street.at(2), street.at(3)) if line]
     lines += [line for line in (part.at(2), part.at(19)) if line]
@@ -182,17 +206,15 @@ def telecom(part: er7.Part, setup: Setup, default_use: str = "") -> Resource | N
     if not system:
         system = "email" if "@" in value else "phone" if _DIGITS.search(value) else "other"
     use = setup.map("0201", use_code) if use_code else None
-    if use_code:
-        use_word = use.code if use else ""
-    else:
-        use_word = "mobile" if equipment.upper() == "CP" else default_use
+    otherwise = "mobile" if equipment.upper() == "CP" else default_use
+    use_word = (use.code if use else "") if use_code else otherwise
     made = compact([("system", system), ("value", value), ("use", use_word)])
     extensions = [
         {"url": EXTENSION + f"contactpoint-{what}", "valueString": part.at(place)}
         for place, what in ((5, "country"), (6, "area"), (7, "local"), (8, "extension"))
         if part.at(place)
     ]
-    if extensions:
+    if len(extensions) > 1:  # one alone is the number itself
         made["extension"] = extensions
     rank = part.at(18)
     if rank.isdigit() and int(rank) > 0:

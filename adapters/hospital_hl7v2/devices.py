@@ -35,7 +35,7 @@ class Inherited:
 
 def is_device_report(rows: list[Noted]) -> bool:
     """Tell whether the rows speak ISO/IEEE 11073: one MDC code is enough, laboratories have none."""
-    return any(row.obx.field(3).at(3).upper() == "MDC" for row in rows)
+    return any("MDC" in row.obx.line and row.obx.at(3, 3).upper() == "MDC" for row in rows)
 
 
 def observe(work: Work, rows: list[Noted], around: Around) -> list[Made]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from adapters.hospital_hl7v2 import coded, datatypes, rules, shared
+from adapters.hospital_hl7v2 import coded, datatypes, rules, shared, times
 from adapters.hospital_hl7v2.work import Work
 from gateway.formats import er7
 from gateway.model import Mode, Resource
 
 PATIENT_ONLY: Final = frozenset({"A24", "A28", "A29", "A31", "A37", "A40", "A18", "A30", "A34", "A36", "A39", "A60"})
 _STARTS: Final = frozenset({"A01", "A04"})
-_MOVES: Final = frozenset({"A02", "A09", "A10"})
+_MOVES: Final = frozenset({"A02", "A09", "A10", "A17"})
 _CLASS_CHANGES: Final = frozenset({"A06", "A07"})
 _UNKNOWN_CLASS: Final[Resource] = {"system": "http://terminology.hl7.org/CodeSystem/v3-NullFlavor", "code": "UNK"}
 _OFFICIAL: Final = "segments/PV1--Encounter.csv "
@@ -143,12 +143,9 @@ def _period(work: Work, resource: Resource, event: str, nulls: set[str]) -> None
         period.setdefault("start", work.event_text)
     if event == "A03":
         period.setdefault("end", work.event_text)
-    pv1 = work.message.segment("PV1")
-    start = work.setup.moment(pv1.field(44).raw) if pv1.has(44) else None
-    end = work.setup.moment(pv1.field(45).raw) if pv1.has(45) else None
-    if start and end and start.at and end.at and start.at > end.at:
+    if "start" in period and "end" in period and times.is_reversed(period["start"], period["end"]):
         work.notice("period-reversed", "PV1-45", "The end lies before the start and was left out.")
-        period.pop("end", None)
+        del period["end"]
     if not period:
         del resource["period"]
     elif "period" in nulls:
@@ -170,9 +167,10 @@ def _locations(work: Work, pv1: er7.Segment, event: str, klass: Resource) -> lis
         work.note(reference, "location", f"pv1-{number}-location", f"{_OFFICIAL}PV1-{number}", f"PV1-{number}")
 
     moment = work.event_text
+    left = work.setup.moment(pv1.first(45)) if pv1.has(45) else None
     now = "planned" if klass.get("code") == "PRENC" or event in {"A05", "A14"} else "active"
     if event == "A03":
-        add(3, "completed", end=moment)
+        add(3, "completed", end=left.date_time if left else moment)
     elif event in _MOVES:
         add(3, now, start=moment)
         add(6, "completed", end=moment)

@@ -76,8 +76,21 @@ def _survivor(work: Work, pid: er7.Segment, other: str, old: list[Resource]) -> 
     )
     resource = work.changes[reference].resource
     have = {(each["system"], each["value"]) for each in resource["identifier"]}
-    resource["identifier"] += [each | {"use": "old"} for each in old if (each["system"], each["value"]) not in have]
+    resource["identifier"] += [
+        kept
+        for each in old
+        if (each["system"], each["value"]) not in have and (kept := _as_old(each, work.event_text)) is not None
+    ]
     work.note(reference, "link", "merge-survivor", "", "MRG-1")
+
+
+def _as_old(number: Resource, until: str) -> Resource | None:
+    """Return a replaced number as the survivor carries it: `use=old`. DK Core fixes the use of Danish person numbers: a
+    replacement number stays `temp` and ends; another CPR number stays with the replaced patient alone.
+    """
+    if not identity.is_danish(number["system"]):
+        return number | {"use": "old"}
+    return None if number["use"] == "official" else number | {"period": {"end": until}}
 
 
 def _replaced(work: Work, who: PersonKey, mrg: er7.Segment, old: list[Resource]) -> None:

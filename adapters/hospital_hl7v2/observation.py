@@ -79,13 +79,13 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
         return Made(noted, None)
     resource: Resource = {"resourceType": "Observation", "id": _id(work, obx, around)}
     rules.apply(work, obx, "OBX-Observation", resource)
-    code = resource.get("code")
-    if code is None:
+    if "code" not in resource:
         work.reasons.append(
             Reason(RejectionCode.REQUIRED_MISSING, place(obx, 3), "An observation needs a code: OBX-3 says none.")
         )
         return Made(noted, None)
-    resource["code"] = with_loinc(code, work.setup)
+    meaning = meaning_of(obx.first(3), resource["code"], work.setup)
+    resource["code"] = meaning.code
     resource["subject"] = {"reference": work.patient}
     if around.encounter:
         resource["encounter"] = {"reference": around.encounter}
@@ -94,14 +94,15 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
     if around.issued:
         resource["issued"] = around.issued
     _state(work, obx, resource, around, read)
-    _when(work, resource, around)
-    category = _category(resource, around, work.setup)
-    if category:
-        resource["category"] = [category]
-    if obx.has(7):
+    _when(work, resource, around, is_vital=meaning.is_vital)
+    kind = category("vital-signs" if meaning.is_vital else around.category)
+    if kind:
+        resource["category"] = [kind]
+    if obx.has(7) and resource["status"] != "entered-in-error":
         resource["referenceRange"] = [reference_range(obx, work.setup)]
         work.note(f"Observation/{resource['id']}", "referenceRange", "obx-7-range", _OFFICIAL + "OBX-7", place(obx, 7))
-    add_notes(work, noted.notes, resource)
+    if noted.notes:
+        add_notes(work, noted.notes, resource)
     return Made(noted, resource)
 
 
@@ -111,8 +112,7 @@ def _id(work: Work, obx: er7.Segment, around: Around) -> str:
         part = obx.field(21)
         key = ("OBX-21", around.key[0], part.raw)
     else:
-        code = obx.field(3)
-        key = (*around.key, f"{code.at(3)}|{code.at(1) or code.at(2) or code.at(4)}", obx.raw(4))
+        key = (*around.key, work.setup.code_key(obx.field(3)), obx.raw(4))
     nth = around.taken[key] = around.taken.get(key, 0) + 1
     return work.ids.resource("Observation", *key, *([str(nth)] if nth > 1 else []))
 
@@ -136,7 +136,8 @@ def _state(work: Work, obx: er7.Segment, resource: Resource, around: Around, rea
     elements = read.elements
     reference = f"Observation/{resource['id']}" if work.trace is not None else ""
     if sent in _WITHDRAWN:
-        resource.pop("interpretation", None)
+        for name in ("interpretation", "referenceRange"):
+            resource.pop(name, None)
         return
     if "components" in elements:
         resource["component"] = [{"code": resource["code"], **element} for element in elements["components"]]
@@ -157,23 +158,34 @@ def absent(code: str, display: str) -> Resource:
     return {"coding": [{"system": _ABSENT, "code": code, "display": display}]}
 
 
-def _when(work: Work, resource: Resource, around: Around) -> None:
+def _when(work: Work, resource: Resource, around: Around, *, is_vital: bool) -> None:
     if "effectiveDateTime" in resource:
         return
     if around.effective:
         resource["effectiveDateTime"] = around.effective
         work.note(f"Observation/{resource['id']}", "effectiveDateTime", "obr-7-effective", "", around.effective_source)
-    elif is_vital(resource["code"], work.setup):
+    elif is_vital:
         resource["_effectiveDateTime"] = {"extension": [{"url": DATA_ABSENT, "valueCode": "unknown"}]}
 
 
-def is_vital(code: Resource, setup: Setup) -> bool:
-    """Tell whether a code is one of the vital signs of FHIR R4."""
-    return any(coding["system"] == LOINC and coding["code"] in setup.vital_units for coding in code.get("coding", []))
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an OBX-3 says beyond its words: the code as it goes out, and whether FHIR R4 counts it as a vital sign."""
+
+    code: Resource
+    is_vital: bool
 
 
-def _category(resource: Resource, around: Around, setup: Setup) -> Resource | None:
-    return category("vital-signs" if is_vital(resource["code"], setup) else around.category)
+def meaning_of(raw: str, code: Resource, setup: Setup) -> Meaning:
+    """Return the meaning of an OBX-3, from the last message that had the same one."""
+    known = setup.meanings.get(raw)
+    if not isinstance(known, Meaning):
+        code = with_loinc(code, setup)
+        vital = any(
+            coding["system"] == LOINC and coding["code"] in setup.vital_units for coding in code.get("coding", [])
+        )
+        known = setup.meanings[raw] = Meaning(code, vital)
+    return known
 
 
 def category(code: str) -> Resource | None:

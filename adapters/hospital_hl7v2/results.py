@@ -10,9 +10,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
-from adapters.hospital_hl7v2 import datatypes, devices, observation, panels, rules
+from adapters.hospital_hl7v2 import datatypes, devices, observation, panels, rules, specimens, times
 from adapters.hospital_hl7v2.observation import Around, Made
-from adapters.hospital_hl7v2.structure import Order, SpecimenGroup, orders
+from adapters.hospital_hl7v2.structure import Order, orders
 from adapters.hospital_hl7v2.work import Work, place
 from gateway.formats import er7
 from gateway.model import Mode, Reason, RejectionCode, Resource
@@ -87,22 +87,22 @@ def _report(work: Work, order: Order, encounter: str) -> Report | None:
     report = Report(order, resource, key, event_time, [])
     request = _service_request(work, order, resource, encounter)
     resource["basedOn"] = [{"reference": request}]
-    specimens = [_specimen(work, group, report, number) for number, group in enumerate(order.specimens, 1)]
-    specimens = specimens or _specimen_of_obr(work, report)
-    if specimens:
-        resource["specimen"] = [{"reference": each} for each in specimens]
+    taken = [specimens.of_spm(work, group.spm, key, event_time) for group in order.specimens]
+    taken = taken or specimens.of_obr(work, obr, key, event_time)
+    if taken:
+        resource["specimen"] = [{"reference": each} for each in taken]
     around = Around(
         key=key,
         category=_category(work, obr),
-        effective=effective or _collected(work, specimens),
+        effective=effective or (specimens.collected_at(work, taken[0]) if taken else ""),
         effective_source=place(obr, 7),
         issued=resource.get("issued", ""),
         encounter=encounter,
-        specimen=specimens[0] if len(specimens) == 1 else "",
+        specimen=taken[0] if len(taken) == 1 else "",
         event_time=event_time,
     )
     _observations(work, report, around)
-    for group, reference in zip(order.specimens, specimens, strict=False):
+    for group, reference in zip(order.specimens, taken, strict=False):
         around.specimen = reference
         for noted in group.observations:
             _keep(work, report, observation.observe(work, noted, around))
@@ -145,7 +145,7 @@ def _keep(work: Work, report: Report, row: Made) -> None:
 def _key(work: Work, order: Order) -> tuple[str, ...]:
     """Return the business key of the report: filler number and code; placer number; else the message and the place in it."""
     code = order.obr.field(4)
-    words = f"{code.at(3)}|{code.at(1) or code.at(2) or code.at(4)}"
+    words = work.setup.code_key(code)
     for segment, number, kind in (
         (order.obr, 3, "FILL"),
         (order.orc, 3, "FILL"),
@@ -163,8 +163,10 @@ def _identifiers(work: Work, order: Order, resource: Resource) -> None:
     """Add the order numbers of ORC beside those of OBR; equal ones once."""
     if order.orc is None:
         return
-    for number, kind in ((2, "PLAC"), (3, "FILL"), (4, "PGN")):
-        made = datatypes.entity(order.orc.field(number), work.setup, kind)
+    numbers = [(2, datatypes.entity(order.orc.field(2), work.setup, "PLAC"))]
+    numbers.append((3, datatypes.entity(order.orc.field(3), work.setup, "FILL")))
+    numbers += [(4, made) for made in datatypes.group_numbers(order.orc.field(4), work.setup)]
+    for number, made in numbers:
         if made:
             resource["identifier"] = _distinct([*resource.get("identifier", []), made])
             official = f"segments/ORC--DiagnosticReport.csv ORC-{number}"
@@ -173,25 +175,17 @@ def _identifiers(work: Work, order: Order, resource: Resource) -> None:
 
 
 def _effective(work: Work, obr: er7.Segment, resource: Resource) -> str:
-    start = work.moment(obr.field(7).raw, place(obr, 7)) if obr.has(7) else None
-    end = work.moment(obr.field(8).raw, place(obr, 8)) if obr.has(8) else None
+    start = work.moment(obr, 7) if obr.has(7) else None
+    end = work.moment(obr, 8) if obr.has(8) else None
     reference = f"{resource['resourceType']}/{resource['id']}"
     official = "segments/OBR--DiagnosticReport.csv OBR-7"
-    if start and end and start.date_time != end.date_time and not (start.at and end.at and start.at > end.at):
+    if start and end and start.date_time != end.date_time and not times.is_reversed(start.date_time, end.date_time):
         resource["effectivePeriod"] = {"start": start.date_time, "end": end.date_time}
         work.note(reference, "effectivePeriod", "obr-7-effective", official, place(obr, 7))
     elif start:
         resource["effectiveDateTime"] = start.date_time
         work.note(reference, "effectiveDateTime", "obr-7-effective", official, place(obr, 7))
     return start.date_time if start else ""
-
-
-def _collected(work: Work, specimens: list[str]) -> str:
-    if not specimens:
-        return ""
-    collection = work.changes[specimens[0]].resource.get("collection", {})
-    moment: str = collection.get("collectedDateTime") or collection.get("collectedPeriod", {}).get("start", "")
-    return moment
 
 
 def _category(work: Work, obr: er7.Segment) -> str:
@@ -215,7 +209,7 @@ def _service_request(work: Work, order: Order, report: Resource, encounter: str)
         if number
         else (work.setup.local("message"), work.control_id, str(obr.index))
     )
-    words = f"{code.at(3)}|{code.at(1) or code.at(2) or code.at(4)}"
+    words = work.setup.code_key(code)
     resource: Resource = {"resourceType": "ServiceRequest", "id": work.ids.resource("ServiceRequest", *key, words)}
     rules.apply(work, obr, "OBR-ServiceRequest", resource)
     if orc is not None:
@@ -229,7 +223,7 @@ def _service_request(work: Work, order: Order, report: Resource, encounter: str)
     if encounter:
         resource["encounter"] = {"reference": encounter}
     if orc is not None and orc.has(9) and orc.at(1).upper() in {"NW", "RE", ""}:
-        moment = work.moment(orc.field(9).raw, place(orc, 9))
+        moment = work.moment(orc, 9)
         if moment:
             resource["authoredOn"] = moment.date_time
     observation.add_notes(work, order.notes, resource)
@@ -257,46 +251,6 @@ def _request_status(work: Work, orc: er7.Segment | None, report_status: str) -> 
         if mapped:
             return mapped.code
     return "revoked" if report_status == "cancelled" else "active" if report_status != "unknown" else "unknown"
-
-
-def _specimen(work: Work, group: SpecimenGroup, report: Report, number: int) -> str:
-    spm = group.spm
-    resource: Resource = {"resourceType": "Specimen", "id": ""}
-    own = spm.field(2)
-    key = (work.setup.feed.name, own.raw) if own else (*report.key, spm.at(1) or str(number))
-    resource["id"] = work.ids.resource("Specimen", *key)
-    rules.apply(work, spm, "SPM-Specimen", resource)
-    available = spm.at(20).upper()
-    if available in {"Y", "N"}:
-        resource["status"] = "available" if available == "Y" else "unavailable"
-    resource["subject"] = {"reference": work.patient}
-    return work.put(resource, Mode.MERGE, event_time=report.event_time)
-
-
-def _specimen_of_obr(work: Work, report: Report) -> list[str]:
-    """Return the Specimen that OBR itself describes, where there is no SPM and OBR says anything of one."""
-    obr = report.order.obr
-    if not any(obr.has(number) for number in (9, 10, 14, 15)):
-        return []
-    resource: Resource = {"resourceType": "Specimen", "id": work.ids.resource("Specimen", *report.key, "OBR")}
-    source = obr.field(15)
-    lifted = er7.Part(source.syntax.component.join(source.part(1).pieces()), source.syntax)
-    kind = work.concept(lifted, "0487")
-    if kind:
-        resource["type"] = kind
-    rules.apply(work, obr, "OBR-Specimen", resource)
-    site = source.part(4)
-    if site:
-        made = work.concept(er7.Part(site.syntax.component.join(site.pieces()), site.syntax))
-        if made:
-            resource.setdefault("collection", {})["bodySite"] = made
-    collected = datatypes.period(obr.field(7).raw, obr.field(8).raw, work.setup)
-    if collected and "end" in collected and "start" in collected:
-        resource.setdefault("collection", {})["collectedPeriod"] = collected
-    elif collected and "start" in collected:
-        resource.setdefault("collection", {})["collectedDateTime"] = collected["start"]
-    resource["subject"] = {"reference": work.patient}
-    return [work.put(resource, Mode.MERGE, event_time=report.event_time)]
 
 
 def _link_children(reports: list[Report]) -> None:

@@ -40,7 +40,7 @@ class Mapped:
 
 
 class Naming:
-    """How a feed names systems: its own `[systems]`, universal ids, and local names. Needs no table, so that a door has it too."""
+    """How a feed names systems: its own `[systems]`, universal ids, local names. No table: a door has it too."""
 
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
@@ -93,6 +93,8 @@ class Setup:
         self.concepts: dict[tuple[str, str], Resource] = {}
         self.moments: dict[str, times.Moment | None] = {}
         self.unit_codes: dict[str, tuple[str, str]] = {}
+        self.code_keys: dict[str, str] = {}
+        self.meanings: dict[str, object] = {}
 
     def map(self, table: str, code: str) -> Mapped | None:
         """Return what `code` of `hl7v2/<table>-…` becomes; the feed's own codes (`[options.codes.0001]`) come first."""
@@ -128,6 +130,17 @@ class Setup:
             self.concepts.clear()
         self.concepts[key] = concept
         return concept
+
+    def code_key(self, part: er7.Part) -> str:
+        """Return what a CWE is told apart by: its coding system and code, its words where it has no code."""
+        known = self.code_keys.get(part.raw)
+        if known is None:
+            if len(self.code_keys) > _CACHE_SIZE_MAX:
+                self.code_keys.clear()
+                self.meanings.clear()
+            known = f"{part.at(3)}|{part.at(1) or part.at(2) or part.at(4)}"
+            self.code_keys[part.raw] = known
+        return known
 
     def identifier_system(self, authority: er7.Part) -> str:
         """Return the URI of an assigning authority that is not of patients: public names of the table count as well."""

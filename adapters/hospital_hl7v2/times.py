@@ -19,6 +19,7 @@ _DTM = re.compile(
 _TM = re.compile(r"(\d\d)(?:(\d\d)(?:(\d\d)(\.\d{1,9})?)?)?(?:[+-]\d{4})?", re.ASCII)
 _OFFSET_HOURS_MAX: Final = 14
 _FRACTION_DIGITS_MAX: Final = 9
+_DATE_LENGTH: Final = len("2026-11-22")
 _PRECISIONS: Final = {"Y": 4, "L": 6, "D": 8, "H": 10, "M": 12, "S": 14}
 
 
@@ -56,9 +57,9 @@ def read(text: str, zone: ZoneInfo) -> Moment | None:
     if month is None:
         return Moment(year, year) if year != "0000" else None
     try:
-        plain = dt.datetime(
-            int(year), int(month), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0)
-        )  # its zone comes next
+        plain = dt.datetime.combine(
+            dt.date(int(year), int(month), int(day or 1)), dt.time(int(hour or 0), int(minute or 0), int(second or 0))
+        )
     except ValueError:
         return None
     date = f"{year}-{month}" if day is None else f"{year}-{month}-{day}"
@@ -102,3 +103,11 @@ def read_time(text: str) -> str | None:
 def write(moment: dt.datetime) -> str:
     """Return an aware datetime as a FHIR dateTime, to the second, or finer where it is finer."""
     return moment.isoformat(timespec="seconds" if moment.microsecond == 0 else "milliseconds")
+
+
+def is_reversed(start: str, end: str) -> bool:
+    """Tell whether a FHIR dateTime `end` lies before `start`, as far as the less precise of them says."""
+    if len(start) > _DATE_LENGTH and len(end) > _DATE_LENGTH:
+        return dt.datetime.fromisoformat(end) < dt.datetime.fromisoformat(start)
+    length = min(len(start), len(end), _DATE_LENGTH)
+    return end[:length] < start[:length]

@@ -90,7 +90,9 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
         return done
     event_time, odd = _event_time(message, setup, raw.received_at)
     if not message.segment("MSH").has(10):
-        odd.append(Notice("control-id-missing", "MSH-10", "MSH-10 is empty: the message cannot be acknowledged by its number."))
+        odd.append(
+            Notice("control-id-missing", "MSH-10", "MSH-10 is empty: the message cannot be acknowledged by its number.")
+        )
     for view in [message] if event in merge.LINKS else structure.by_patient(message):
         work = Work(raw, view, setup, context.ids, trace, event_time)
         work.notices += odd

@@ -20,9 +20,7 @@ from gateway.formats import er7
 from gateway.model import Notice, Resource
 
 UCUM: Final = "http://unitsofmeasure.org"
-TEXT_TYPES: Final = frozenset(
-    {"ST", "TX", "FT", "SI", "ID", "PH", "XPN", "XAD", "XTN", "PN", "TN", "AD", "CK", "CM"}
-)
+TEXT_TYPES: Final = frozenset({"ST", "TX", "FT", "SI", "ID", "PH", "XPN", "XAD", "XTN", "PN", "TN", "AD", "CK", "CM"})
 ATTACHMENT_TYPES: Final = frozenset({"ED", "RP"})
 _CODED_TYPES: Final = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
 _NUMBER = re.compile(r"([<>]=?)?\s*([+-]?)(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
@@ -92,11 +90,18 @@ def quantity(amount: Decimal, units: er7.Part | None, setup: Setup, comparator: 
 def read(segment: er7.Segment, setup: Setup) -> Value:
     """Return the value of an OBX. An empty OBX-5 gives no element at all: the caller knows why it may be empty."""
     value = Value()
-    repetitions = [part for part in segment.repetitions(5) if part]
-    if not repetitions:
+    if not segment.has(5):
         return value
+    repetitions = [part for part in segment.repetitions(5) if part]
     kind = segment.at(2).upper()
     units = segment.field(6)
+    if kind == "NM" and len(repetitions) == 1:
+        found = number(repetitions[0].at(1), setup)
+        if found is not None:
+            value.elements = {"valueQuantity": quantity(found[1], units, setup, found[0])}
+            return value
+    if not repetitions:
+        return value
     if kind in ATTACHMENT_TYPES:
         value.attachment = attachment(repetitions[0], kind)
         if value.attachment is None:

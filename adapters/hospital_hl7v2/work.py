@@ -71,13 +71,13 @@ class Work:
             )
         return reference
 
-    def moment(self, text: str, at: str) -> times.Moment | None:
-        """Return the moment of a raw DTM; tell a time that is none, and one whose offset had to be assumed."""
-        moment = self.setup.moment(text)
+    def moment(self, segment: er7.Segment, number: int) -> times.Moment | None:
+        """Return the moment that a field states; tell a time that is none, and one whose offset had to be assumed."""
+        moment = self.setup.moment(segment.first(number))
         if moment is None:
-            self.notice("time-invalid", at, "This time cannot be one; it was left out.")
+            self.notice("time-invalid", place(segment, number), "This time cannot be one; it was left out.")
         elif moment.notice:
-            self.notice(moment.notice, at, _ZONE_WORDS[moment.notice])
+            self.notice(moment.notice, place(segment, number), _ZONE_WORDS[moment.notice])
         return moment
 
     def notice(self, code: str, at: str, text: str) -> None:

@@ -37,7 +37,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _FRACTION = re.compile(r"(?<=\.)(\d{1,6})\d*")
 
 
-class Fault(Exception):  # noqa: N818
+class Fault(Exception):
     """A reason to reject, on its way from where it was seen to `translate`. Never leaves this adapter."""
 
     def __init__(self, code: RejectionCode, at: str, text: str) -> None:

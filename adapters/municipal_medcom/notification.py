@@ -115,8 +115,7 @@ def _tell_death(house: House, patient: Part) -> None:
     reference = house.refer(patient)
     identity = reference.partition("/")[2]
     stated: Resource = {"resourceType": "Patient", "id": identity, "deceasedBoolean": deceased.value}
-    clear = () if deceased.value else ("deceasedDateTime",)
-    house.changes.append(Change(stated, Mode.MERGE, house.lane, house.happened_at, clear))
+    house.changes.append(Change(stated, Mode.MERGE, house.lane, house.happened_at))
     house.note(
         reference,
         "deceasedBoolean",

@@ -19,13 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from gateway import settings as setting
-from gateway.app import run, tokens
+from gateway.app import run
 from gateway.app.traffic import Traffic
 from gateway.observe import metrics, summary
 from gateway.operate.reconcile import Sum, reconcile
@@ -33,6 +32,8 @@ from gateway.settings import Settings
 
 DRAIN_SECONDS_MAX = 60.0
 REFRESH_SECONDS = 1.0
+PLAIN_WIDTH = 140
+"""Columns of the table where standard output is not a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +78,29 @@ def _free(address: str) -> str:
 
 
 async def _demo(settings: Settings, wishes: Wishes) -> int:
-    console = Console()
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     stop = run.stopping()
     started = time.perf_counter()
     console.print(f"starting in {settings.data} …")
     async with run.gateway(settings) as running:
         console.print(f"up after {time.perf_counter() - started:.1f} s")
+        before = {one.feed: one.received for one in await _sums(running)}
         traffic = Traffic(settings, running.http, running.mllp, wishes.seed, wishes.citizens, wishes.rate)
-        addresses = _addresses(settings, running.http)
-        if not console.is_terminal:
-            console.print(addresses)
+        console.print(_addresses(settings, running.http), soft_wrap=True)
         sending = asyncio.create_task(traffic.run(stop), name="traffic")
-        async with _shown(console, running, addresses):
+        async with _shown(console, running):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), wishes.seconds or None)
             stop.set()
             await sending
             sums = await _drained(running)
-        adds_up = _show_sums(console, sums, traffic)
+        adds_up = _show_sums(console, sums, traffic, before)
     console.print("stopped")
     return 0 if adds_up else 1
 
 
 @contextlib.asynccontextmanager
-async def _shown(console: Console, running: run.Running, addresses: Text) -> AsyncIterator[None]:
+async def _shown(console: Console, running: run.Running) -> AsyncIterator[None]:
     """Show the table while the block runs: live on a terminal, a line of numbers every ten seconds elsewhere."""
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     began = time.monotonic()
@@ -111,7 +111,7 @@ async def _shown(console: Console, running: run.Running, addresses: Text) -> Asy
             sums = await _sums(running)
             table = _table(sums, time.monotonic() - began)
             if live:
-                live.update(Group(table, addresses), refresh=True)
+                live.update(table, refresh=True)
             elif count % 10 == 9:  # noqa: PLR2004
                 console.print(table)
             count += 1
@@ -165,7 +165,7 @@ def _table(sums: list[Sum], seconds: float) -> Table:
     return table
 
 
-def _show_sums(console: Console, sums: list[Sum], traffic: Traffic) -> bool:
+def _show_sums(console: Console, sums: list[Sum], traffic: Traffic, before: Mapping[str, int]) -> bool:
     table = Table(title="received = stored + rejected + duplicates + waiting", title_justify="left")
     table.add_column("feed")
     for column in ("acknowledged", "received", "stored", "rejected", "duplicates", "waiting", "difference"):
@@ -174,22 +174,32 @@ def _show_sums(console: Console, sums: list[Sum], traffic: Traffic) -> bool:
     for one in sums:
         acknowledged = traffic.acknowledged[one.feed]
         # An answer may be lost when everything stops; what stands in the log is never less than what was acknowledged.
-        adds_up &= one.difference == 0 and one.received >= acknowledged + traffic.before.get(one.feed, 0)
+        adds_up &= one.difference == 0 and one.received >= acknowledged + before[one.feed]
         table.add_row(
             one.feed,
-            *(str(n) for n in (acknowledged, one.received, one.stored, one.rejected, one.duplicate, one.waiting, one.difference)),
+            *(
+                str(n)
+                for n in (
+                    acknowledged,
+                    one.received,
+                    one.stored,
+                    one.rejected,
+                    one.duplicate,
+                    one.waiting,
+                    one.difference,
+                )
+            ),
         )
     console.print(table)
-    console.print("the sum adds up" if adds_up else "[red]the sum does NOT add up[/]")
+    console.print("the sum adds up" if adds_up else "the sum does NOT add up")
     return adds_up
 
 
-def _addresses(settings: Settings, http: str) -> Text:
+def _addresses(settings: Settings, http: str) -> str:
     command = Path(sys.argv[0]).resolve()
-    token = 'H="Authorization: Bearer $TOKEN"'
     lines = [
         f"export SUNDBRO_DATA={settings.data.resolve()} SUNDBRO_HTTP={settings.http} SUNDBRO_MLLP={settings.mllp}",
-        f"TOKEN=$({command} token); {token}",
+        f'H="Authorization: Bearer $({command} token)"',
         f"curl -s http://{http}/fhir/metadata",
         f"curl -s -H \"$H\" 'http://{http}/fhir/Observation?code=http://loinc.org|8867-4&_count=2'",
         f"curl -s -H \"$H\" 'http://{http}/fhir/Encounter?_sort=-_lastUpdated&_count=1'",
@@ -197,4 +207,4 @@ def _addresses(settings: Settings, http: str) -> Text:
         f"curl -s http://{http}/readyz; curl -s http://{http}/metrics",
         f"{command} feeds",
     ]
-    return Text("\n".join(["try it:", *lines]), no_wrap=False, overflow="fold")
+    return "\n".join(["", "try it:", *lines, ""])

@@ -48,9 +48,8 @@ async def doctor(environment: Mapping[str, str]) -> int:
     console.print(table if table.row_count else "settings: all defaults")
     findings = [await _look(check, settings) for check in CHECKS]
     for one in findings:
-        console.print(
-            f"[{'green' if one.well else 'red'}]{'ok ' if one.well else 'NOT'}[/] {one.what}: {one.found}{' → ' + one.mend if one.mend and not one.well else ''}"
-        )
+        mark = "[green]ok [/]" if one.well else "[red]NOT[/]"
+        console.print(f"{mark} {one.what}: {one.found}" + (f" → {one.mend}" if one.mend and not one.well else ""))
     return 0 if all(one.well for one in findings) else 1
 
 
@@ -62,7 +61,7 @@ async def _look(check: Callable[[Settings], Awaitable[Finding]], settings: Setti
 
 
 async def _folder(settings: Settings) -> Finding:
-    """Data folder."""
+    """Look at the data folder."""
     settings.data.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(settings.data).free
     writable = os.access(settings.data, os.W_OK)
@@ -75,20 +74,20 @@ async def _folder(settings: Settings) -> Finding:
 
 
 async def _feeds(settings: Settings) -> Finding:
-    """Feeds, adapters and mapping tables."""
+    """Look at feeds, adapters and mapping tables."""
     stations = stations_of(settings)
     tables = next(iter(stations.values())).context.tables.names() if stations else []
     return Finding("feeds", well=bool(stations), found=f"{', '.join(stations)}; {len(tables)} mapping tables")
 
 
 async def _safety(settings: Settings) -> Finding:
-    """Safe values."""
+    """Look for unsafe values."""
     refuse_unsafe(settings)
     return Finding("safety", well=True, found=f"nothing unsafe for {settings.environment}")
 
 
 async def _ports(settings: Settings) -> Finding:
-    """Ports."""
+    """Look at the ports, or the gateway that has them."""
     try:
         async with httpx.AsyncClient(base_url=f"http://{settings.http}", timeout=3) as client:
             answer = await client.get("/readyz")
@@ -118,12 +117,13 @@ def _free(address: str) -> bool:
 
 
 async def _engines(settings: Settings) -> Finding:
-    """Database and backbone."""
+    """Look at database and backbone."""
     async with beside(settings) as parts:
         await parts.store.ready()
         await parts.backbone.ready()
         stopped = await parts.store.stopped_feeds()
-    where = f"{'embedded' if not settings.database_url else 'named'} PostgreSQL, {'Kafka' if settings.kafka else 'embedded'} backbone"
+    database = "named" if settings.database_url else "embedded"
+    where = f"{database} PostgreSQL, {'Kafka' if settings.kafka else 'embedded'} backbone"
     return Finding(
         "engines",
         well=not stopped,

@@ -45,7 +45,10 @@ def kept_secret(path: Path) -> bytes:
 
 def stations_of(settings: Settings) -> dict[str, registry.Station]:
     """Return the feeds of these settings with their adapters: all that `translate` needs, and no I/O but reading files."""
-    return registry.stations(feeds.load(registry.ADAPTERS, settings.feeds), Ids(id_secret(settings)))
+    return registry.stations(
+        feeds.load(registry.ADAPTERS, settings.feeds, production=settings.environment == "production"),
+        Ids(id_secret(settings)),
+    )
 
 
 def station_of(stations: Mapping[str, registry.Station], feed: str) -> registry.Station:

@@ -73,10 +73,9 @@ def store_of(settings: Settings, database_url: str) -> Store:
 def tell_of(settings: Settings, process: str, *listeners: events.Tell) -> tuple[events.Tell, traces.Traces | None]:
     """Return who listens to this process: logs always, traces where an address is given, and `listeners`."""
     traced: traces.Traces | None = None
-    heard: list[events.Tell] = [
-        logs.Logs(level=settings.log_level, style=settings.log_format, process=process),
-        *listeners,
-    ]
+    written = logs.Logs(level=settings.log_level, style=settings.log_format, process=process)
+    logs.hear_libraries(written)
+    heard: list[events.Tell] = [written, *listeners]
     if settings.otlp:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  heavy, rare
 

@@ -72,9 +72,7 @@ def _show(found: Comparison, done: Done | None) -> None:
         ("stored before, rejected now", found.refused),
     ):
         if receipts:
-            console.print(
-                f"{len(receipts)} messages {words}: {', '.join(receipts[:3])}{' …' if len(receipts) > 3 else ''}"
-            )
+            console.print(f"{len(receipts)} messages {words}: {', '.join(receipts[:SHOWN_MAX])}")
     if found.lost or found.left_alone:
         console.print(
             f"{found.lost} raw records are not kept any more; {found.left_alone} resources with a part in them are left alone"

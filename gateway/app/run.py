@@ -31,6 +31,7 @@ from gateway.settings import Settings
 LAG_SECONDS = 2.0
 EXPIRE_SECONDS = 600.0
 CRASH_PAUSE_SECONDS = 1.0
+READY_SECONDS_MAX = 20.0
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
     tell, traced = root.tell_of(settings, "gateway", metrics.Metrics())
     roles = settings.role_names()
     owner = f"gateway-{uuid.uuid4().hex[:8]}"
+    ready: list[asyncio.Event] = []
     async with contextlib.AsyncExitStack() as stack:
         if traced:
             stack.callback(traced.stop)
@@ -91,9 +93,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         if "translate" in roles:
             for number in range(workers.translators_of(settings)):
                 name = f"translate-{number + 1}"
-                await stack.enter_async_context(
-                    _role(name, functools.partial(workers.supervise, settings, url, name, tell), tell)
-                )
+                ready.append(asyncio.Event())
+                work = functools.partial(workers.supervise, settings, url, name, tell, ready[-1])
+                await stack.enter_async_context(_role(name, work, tell))
             if not workers.translators_of(settings):
                 here = workers.translator(parts, owner)
                 await stack.enter_async_context(_role("translate", here.run, tell))
@@ -101,6 +103,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         await stack.enter_async_context(_role("expire", lambda stop: _expire(parts, stop), tell))
         served = await stack.enter_async_context(web.serving(parts, roles))
         mllp = await stack.enter_async_context(doors.opened(parts, served.intake)) if "receive" in roles else ""
+        with contextlib.suppress(TimeoutError):  # a translator that does not come up is told and started again
+            await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ready)), READY_SECONDS_MAX)
         yield Running(parts, served.address, mllp)
 
 

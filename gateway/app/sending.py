@@ -15,9 +15,8 @@ from rich.progress import Progress
 from gateway.app import tokens
 from gateway.app.feeds import station_of, stations_of
 from gateway.app.files import content_type_of, messages
-from gateway.app.mllp_client import MllpClient, code_of
+from gateway.app.mllp_client import MllpClient, answered
 from gateway.errors import Unavailable
-from gateway.formats import er7
 from gateway.settings import Settings
 from gateway.translate.registry import Station
 
@@ -57,8 +56,8 @@ async def _by_mllp(settings: Settings, station: Station, files: list[Path], *, w
                     }
                     continue
                 ack = await client.send(found.piece.body)
-                code = code_of(ack)
-                answer = {"file": found.name, "ack": code, "control_id": er7.peek(ack).control_id.decode("latin-1")}
+                code, control_id = answered(ack)
+                answer = {"file": found.name, "ack": code, "control_id": control_id}
                 yield {**answer, "failed": code not in {"AA", "CA"}}
 
 

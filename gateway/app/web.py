@@ -91,7 +91,7 @@ async def serving(parts: Parts, roles: frozenset[str]) -> AsyncIterator[Served]:
     )
     task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     try:
-        while not server.started and not task.done():
+        while not server.started and not task.done():  # noqa: ASYNC110  uvicorn announces its start in no other way
             await asyncio.sleep(0.01)
         host, port = listening.getsockname()[:2]
         yield Served(f"{host}:{port}", intake)
@@ -105,7 +105,9 @@ async def serving(parts: Parts, roles: frozenset[str]) -> AsyncIterator[Served]:
 def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    listening = socket.socket(
+        family, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )  # so that asyncio knows it for TCP_NODELAY
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host.strip("[]"), int(port)))

@@ -20,6 +20,8 @@ from gateway.settings import Settings
 from gateway.translate.worker import Translator
 
 STOP_SECONDS = 20.0
+READY = b"ready\n"
+"""What a translator process says on its standard output when its parts have started."""
 RESTART_SECONDS_MAX = 10.0
 STEADY_SECONDS = 30.0
 """A child that ran so long was well: its next restart is immediate again."""
@@ -47,8 +49,13 @@ def translator(parts: root.Parts, owner: str) -> Translator:
     )
 
 
-async def supervise(settings: Settings, database_url: str, name: str, tell: events.Tell, stop: asyncio.Event) -> None:
-    """Keep one translator process running until `stop`; then end it and wait for its last commit."""
+async def supervise(
+    settings: Settings, database_url: str, name: str, tell: events.Tell, ready: asyncio.Event, stop: asyncio.Event
+) -> None:
+    """Keep one translator process running until `stop`; then end it and wait for its last commit.
+
+    `ready` is set when the process says that it is about to read.
+    """
     pause = 0.0
     environment = {**os.environ, "SUNDBRO_DATABASE_URL": database_url, "SUNDBRO_DATA": str(settings.data)}
     while not stop.is_set():
@@ -59,13 +66,16 @@ async def supervise(settings: Settings, database_url: str, name: str, tell: even
             "gateway.app.workers",
             name,
             stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
             env=environment,
             start_new_session=True,
         )
+        said = asyncio.create_task(_said(child, ready))
         ended = asyncio.create_task(child.wait())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        said.cancel()
         if stop.is_set():
             await _end(child, ended)
             return
@@ -76,6 +86,13 @@ async def supervise(settings: Settings, database_url: str, name: str, tell: even
             await asyncio.wait_for(stop.wait(), pause)
         except TimeoutError:
             continue
+
+
+async def _said(child: asyncio.subprocess.Process, ready: asyncio.Event) -> None:
+    assert child.stdout is not None
+    while line := await child.stdout.readline():
+        if line == READY:
+            ready.set()
 
 
 async def _end(child: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
@@ -100,6 +117,8 @@ async def _child(name: str) -> None:
     orphaned.add_done_callback(lambda _: stop.set())
     tell, traced = root.tell_of(settings, name, metrics.Metrics())
     async with root.parts(settings, settings.database_url, tell) as parts:
+        sys.stdout.buffer.write(READY)
+        sys.stdout.buffer.flush()
         await translator(parts, f"{name}-{uuid.uuid4().hex[:8]}").run(stop)
     orphaned.cancel()
     if traced:

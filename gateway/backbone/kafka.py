@@ -10,8 +10,8 @@ every retry, and aiokafka would not have more than one in flight anyway.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -29,10 +29,9 @@ class Element(NamedTuple):
     choice: str
     """`value` for `value[x]`; empty otherwise."""
 
-    @property
-    def primitive(self) -> bool:
-        """Whether `_name` may stand beside `name` (R4 json.html#primitive)."""
-        return self.type_path in SCHEMAS
+    extensible: bool
+    """Whether `_name` may stand beside `name` (R4 json.html#primitive): a primitive, but no id and not Extension.url,
+    which are attributes in XML."""
 
 
 @functools.cache
@@ -68,6 +67,7 @@ def elements(type_path: str) -> dict[str, Element]:
                 required=cardinality[0] != "0",
                 value_set=bound[0] if bound else "",
                 choice=choice,
+                extensible=type_name in SCHEMAS and name != "id" and (type_path, name) != ("Extension", "url"),
             )
     return made
 

@@ -11,7 +11,7 @@ from gateway.fhir.issue import Fault
 from gateway.fhir.primitives import SHOULD_BE
 from gateway.model import Resource
 
-_ELEMENT = Element("Element", many=False, required=False, value_set="", choice="")
+_ELEMENT = Element("Element", many=False, required=False, value_set="", choice="", extensible=False)
 _FORMAT = {"string_pattern_mismatch", "string_too_long", "greater_than_equal", "less_than_equal"}
 
 
@@ -20,21 +20,19 @@ def details(error: ValidationError) -> list[ErrorDetails]:
     return error.errors(include_url=False, include_context=False)
 
 
-def is_absent_primitive(resource_type: str, error: ErrorDetails) -> bool:
-    """Say whether an error is a missing primitive, or a null among many of them: what the complete schema lets pass."""
+def is_excused(resource_type: str, resource: Resource, error: ErrorDetails) -> bool:
+    """Say whether a missing or null primitive has an extension in its place (R4 json.html#null, extensibility.html)."""
     kind, place = error["type"], error["loc"]
-    if kind != "missing" and (kind not in _OF_NULL or error["input"] is not None or not isinstance(place[-1], int)):
+    of_null = kind in _OF_NULL and error["input"] is None and isinstance(place[-1], int)
+    if kind != "missing" and not of_null:
         return False
     element = _element(resource_type, place)[1]
-    return element is not None and element.primitive
-
-
-def stands_in(resource: Resource, error: ErrorDetails) -> bool:
-    """Say whether an extension stands in for an absent primitive (R4 json.html#null, extensibility.html)."""
-    *place, last = error["loc"]
+    if element is None or not element.extensible:
+        return False
+    *owner, last = place
     if isinstance(last, str):
-        return "extension" in (_follow(resource, (*place, f"_{last}")) or ())
-    listed = _follow(resource, (*place[:-1], f"_{place[-1]}"))
+        return "extension" in (_follow(resource, (*owner, f"_{last}")) or ())
+    listed = _follow(resource, (*owner[:-1], f"_{owner[-1]}"))
     return isinstance(listed, list) and len(listed) > last and isinstance(listed[last], dict)
 
 

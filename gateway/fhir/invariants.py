@@ -131,19 +131,23 @@ def _in_error(value: Value, system: str) -> bool:
 LAWS: dict[str, tuple[Maker, ...]] = {
     # data types
     "Age": (
-        needs("age-1", "value", "code"),
+        needs("qty-3", "code", "system"), needs("age-1", "value", "code"),
         when("age-1", _not_ucum, "system", "the system is UCUM"),
         when("age-1", lambda value: value.get("value", 1) <= 0, "value", "an age is positive"),
     ),
     "Attachment": (needs("att-1", "data", "contentType"),),
     "ContactPoint": (needs("cpt-2", "value", "system"),),
     "Count": (
-        needs("cnt-3", "value", "code"),
+        needs("qty-3", "code", "system"), needs("cnt-3", "value", "code"),
         when("cnt-3", _not_ucum, "system", "the system is UCUM"),
         when("cnt-3", lambda value: value.get("code", "1") != "1", "code", "the code of a count is 1"),
     ),
-    "Distance": (needs("dis-1", "value", "code"), when("dis-1", _not_ucum, "system", "the system is UCUM")),
+    "Distance": (
+        needs("qty-3", "code", "system"), needs("dis-1", "value", "code"),
+        when("dis-1", _not_ucum, "system", "the system is UCUM"),
+    ),
     "Duration": (
+        needs("qty-3", "code", "system"),
         when("drt-1", lambda value: "code" in value and value.get("system") != UCUM, "system",
              "a duration's code is UCUM"),
         when("drt-1", lambda value: "code" in value and value.keys().isdisjoint(("value", "_value")), "value",

@@ -32,7 +32,7 @@ def names(type_path: str, element: str) -> frozenset[str]:
     if not element.endswith("[x]"):
         return frozenset((element, f"_{element}"))
     known = [name for name, row in elements(type_path).items() if row.choice == element[:-3]]
-    return frozenset([*known, *(f"_{name}" for name in known if elements(type_path)[name].primitive)])
+    return frozenset([*known, *(f"_{name}" for name in known if elements(type_path)[name].extensible)])
 
 
 def _spoken(*listed: str) -> str:

@@ -10,6 +10,9 @@ associative and idempotent. The stamp is, in this order:
    of one second keep the order in which they came in, although the order in which they are processed does not matter;
 4. the name of the feed; and where all these are equal, the greater JSON text of the value (a value beats no value).
 
+An ENSURE is stamped with the day alone: hundreds of messages a day mention the same practitioner or ward, and after the
+first of them the rest change neither content nor state, so that nothing is written.
+
 A PUT is a statement about every element, the absent ones included: it is kept as one floor under all (`*`). What each
 kind of element is for merging:
 
@@ -28,6 +31,7 @@ statusHistory, classHistory, Patient.link, name, telecom, address and contact ar
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -46,6 +50,7 @@ floor, which is most of them after a PUT, have no entry. To be kept beside the r
 Stamp = tuple[int, str, str, str]
 
 _ALL = "*"
+_DAY = len("2026-10-25")
 _NEVER: Stamp = (-1, "", "", "")
 _UNKNOWN: Stamp = (1, "", "", "")
 """What is stored without a state was PUT some time before."""
@@ -61,15 +66,21 @@ class _Held:
     parts: dict[str, tuple[Stamp, Any]] = field(default_factory=dict)
 
     def floor(self, part: str) -> Stamp:
-        return max(self.floors.get(part.partition("#")[0], _NEVER), self.floors.get(_ALL, _NEVER))
+        everything = self.floors.get(_ALL, _NEVER)
+        return max(self.floors.get(part.partition("#")[0], _NEVER), everything) if "#" in part else everything
 
-    def raise_floor(self, name: str, stamp: Stamp) -> None:
-        self.floors[name] = max(stamp, self.floors.get(name, _NEVER))
+    def raise_floor(self, name: str, stamp: Stamp) -> bool:
+        if stamp <= self.floors.get(name, _NEVER):
+            return False
+        self.floors[name] = stamp
+        return True
 
-    def meet(self, part: str, stamp: Stamp, value: Any) -> None:
-        known, present = self.parts.get(part, (self.floor(part), None))
+    def meet(self, part: str, stamp: Stamp, value: Any) -> bool:
+        known, present = self.parts.get(part) or (self.floor(part), None)
         if stamp > known or (stamp == known and _text(value) > _text(present)):
             self.parts[part] = (stamp, value)
+            return True
+        return False
 
 
 def merge(
@@ -82,12 +93,19 @@ def merge(
     Nothing that is given is altered. `stored` without `state` counts as PUT at an unknown earlier time.
     """
     resource_type = change.resource["resourceType"]
-    held = _read(resource_type, stored, state)
     event_time = _utc(change.event_time or received_at)
-    stated = [stamp for stamp in (*held.floors.values(), *(part[0] for part in held.parts.values())) if stamp[0] > 0]
-    late = change.mode is not Mode.ENSURE and any(event_time < stamp[1] for stamp in stated)
-    strong: Stamp = (0 if change.mode is Mode.ENSURE else 1, event_time, _utc(received_at), feed)
-    _apply(held, resource_type, change, strong)
+    said = dict(_parts(resource_type, change.resource))
+    if change.mode is Mode.ENSURE:
+        stamp: Stamp = (0, event_time[:_DAY], "", "")
+        if stored is not None and state is not None and _stated(said, state):
+            return stored, state, False
+    else:
+        stamp = (1, event_time, _utc(received_at), feed)
+    held = _read(resource_type, stored, state)
+    known = (*held.floors.values(), *(part[0] for part in held.parts.values()))
+    late = change.mode is not Mode.ENSURE and any(rank > 0 and event_time < when for rank, when, _, _ in known)
+    if not _apply(held, change, said, stamp) and stored is not None and state is not None:
+        return stored, state, late
     _settle(held)
     return _resource(resource_type, change.resource["id"], held), _state(held), late
 
@@ -97,20 +115,26 @@ def put_state(event_time: dt.datetime, received_at: dt.datetime, feed: str) -> M
     return {_ALL: [1, _utc(event_time), _utc(received_at), feed]}
 
 
-def _apply(held: _Held, resource_type: str, change: Change, strong: Stamp) -> None:
-    if change.mode is Mode.PUT:
-        held.raise_floor(_ALL, strong)
+def _stated(said: dict[str, Any], state: MergeState) -> bool:
+    """Say whether each of these parts, or everything, has been stated with more than ENSURE: the frequent case."""
+    return _ALL in state or all(part in state and state[part][0] > 0 for part in said)
+
+
+def _apply(held: _Held, change: Change, said: dict[str, Any], stamp: Stamp) -> bool:
+    """Let what a change says meet what is known; return whether any of it is news."""
+    resource_type = change.resource["resourceType"]
+    news = change.mode is Mode.PUT and held.raise_floor(_ALL, stamp)
     weak = {_group(resource_type, name) for name in change.weak} if change.mode is Mode.MERGE else set()
-    said = dict(_parts(resource_type, change.resource))
     for part, value in said.items():
-        held.meet(part, (0, *strong[1:]) if part in weak else strong, value)
+        news |= held.meet(part, (0, *stamp[1:]) if part in weak else stamp, value)
     if change.mode is Mode.MERGE:
         for name in change.clear:
             group = _group(resource_type, name)
             if _is_union(resource_type, group):
-                held.raise_floor(group, strong)
+                news |= held.raise_floor(group, stamp)
             elif group not in said:
-                held.meet(group, strong, None)
+                news |= held.meet(group, stamp, None)
+    return news
 
 
 def _parts(resource_type: str, resource: Resource) -> Iterator[tuple[str, Any]]:
@@ -127,9 +151,10 @@ def _parts(resource_type: str, resource: Resource) -> Iterator[tuple[str, Any]]:
             for item in members.get(group.rpartition(".")[2], ()):
                 yield f"{group}#{_key(group, item)}", item
         elif group not in {"meta.versionId", "meta.lastUpdated"}:
-            yield group, members
+            yield group, dict(sorted(members.items()))
 
 
+@functools.cache
 def _group(resource_type: str, name: str) -> str:
     """Return the name under which an element is one thing: `deceased[x]` for deceasedBoolean and _deceasedDateTime."""
     plain = name.removeprefix("_")
@@ -137,6 +162,7 @@ def _group(resource_type: str, name: str) -> str:
     return f"{element.choice}[x]" if element is not None and element.choice else plain
 
 
+@functools.cache
 def _is_union(resource_type: str, group: str) -> bool:
     if group == "identifier":
         return elements(resource_type)["identifier"].many
@@ -222,6 +248,13 @@ def _resource(resource_type: str, resource_id: str, held: _Held) -> Resource:
     if meta:
         head["meta"] = dict(sorted(meta.items()))
     return head | {name: found[name] for name in order}
+
+
+@functools.cache
+def _places(resource_type: str) -> dict[str, int]:
+    """Return the place of each name in the order of R4, that of `_birthDate` right after `birthDate`."""
+    names = [name for element in elements(resource_type) for name in (element, f"_{element}")]
+    return {name: place for place, name in enumerate(names)}
 
 
 def _union(group: str, members: list[tuple[Stamp, Any]]) -> list[Any]:

@@ -1,14 +1,12 @@
 """Element table → compiled pydantic-core schemas, one per resource type, made at its first use (about 3 ms, 1 MB).
 
 A schema here decides shape: elements and their names, JSON types, cardinality, forms of primitives, required codes,
-one of value[x], and the laws of `invariants`. There are two of each type. The plain one knows nothing of primitive
-extensions (`_status`), which nearly no resource has, and leaves out what it does not know: a resource that comes out
-whole is valid. The complete one knows them and forbids the unknown; it accepts null and missing primitives, which
-extensions may stand in for (R4 json.html#null); whether they do, the caller looks up.
+one of value[x], and the laws of `invariants`. A type has three, `Variant` says which.
 """
 
 from __future__ import annotations
 
+import enum
 import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -21,6 +19,19 @@ from gateway.fhir.elements import Element, codes, elements, is_resource
 from gateway.fhir.invariants import LAWS
 from gateway.fhir.issue import Fault
 from gateway.fhir.laws import Broken, Law, Value
+
+
+class Variant(enum.Enum):
+    """How much a schema knows of primitive extensions (`_status`), which hardly any resource has."""
+
+    PLAIN = "plain"
+    """Nothing, and it leaves out what it does not know: a resource that comes out whole is valid. The fast one."""
+    COMPLETE = "complete"
+    """Knows them and forbids the unknown; wants each required primitive and no null. Its errors are told, but for those
+    where an extension stands in for a primitive (R4 json.html#null)."""
+    LENIENT = "lenient"
+    """As complete, but a primitive may be missing or null: for the laws of objects that have such errors excused."""
+
 
 # A reference to a definition costs a tenth of a microsecond at every use; these small and frequent types are written
 # out where they are used instead.
@@ -41,9 +52,9 @@ class Nested(NamedTuple):
     """For Extension, which leads to every data type: one for all keeps the others small. None inside itself."""
 
 
-def compiled(type_path: str, *, complete: bool, nested: Nested) -> Validator:
+def compiled(type_path: str, *, variant: Variant, nested: Nested) -> Validator:
     """Return a validator for a resource type, or for Extension."""
-    builder = _Builder(nested, complete=complete)
+    builder = _Builder(nested, variant)
     root = builder.type(type_path)
     return SchemaValidator(cs.definitions_schema(root, list(builder.definitions.values()))).validate_python
 
@@ -51,9 +62,9 @@ def compiled(type_path: str, *, complete: bool, nested: Nested) -> Validator:
 class _Builder:
     """Collects the definitions that one type needs."""
 
-    def __init__(self, nested: Nested, *, complete: bool) -> None:
+    def __init__(self, nested: Nested, variant: Variant) -> None:
         self.definitions: dict[str, CoreSchema] = {}
-        self._complete = complete
+        self._variant = variant
         self._contained = cs.no_info_plain_validator_function(nested.contained)
         self._entry = cs.no_info_plain_validator_function(nested.entry)
         self._extension = nested.extension and cs.no_info_plain_validator_function(nested.extension)
@@ -64,7 +75,7 @@ class _Builder:
             return primitives.SCHEMAS[type_path]
         if type_path == "Extension" and self._extension is not None:
             return self._extension
-        if type_path in _WRITTEN_OUT and self._extension is not None and not self._complete:
+        if type_path in _WRITTEN_OUT and self._extension is not None and self._variant is Variant.PLAIN:
             return self._object(type_path)
         if type_path not in self.definitions:
             self.definitions[type_path] = cs.any_schema()  # holds the place: types refer to one another in circles
@@ -76,11 +87,12 @@ class _Builder:
         if is_resource(type_path):
             fields["resourceType"] = cs.typed_dict_field(cs.literal_schema([type_path]), required=True)
         for name, element in elements(type_path).items():
-            required = element.required and not element.choice and not (self._complete and element.primitive)
+            excused = element.extensible and self._variant is Variant.LENIENT
+            required = element.required and not element.choice and not excused
             fields[name] = cs.typed_dict_field(self._value(name, element), required=required)
-            if self._complete and element.primitive and name != "id":
+            if element.extensible and self._variant is not Variant.PLAIN:
                 fields[f"_{name}"] = cs.typed_dict_field(self._beside(element), required=False)
-        unknown: Literal["forbid", "ignore"] = "forbid" if self._complete else "ignore"
+        unknown: Literal["forbid", "ignore"] = "ignore" if self._variant is Variant.PLAIN else "forbid"
         shape = cs.typed_dict_schema(fields, extra_behavior=unknown, total=False, strict=True)
         laws = [*_choices(type_path), *(make(type_path) for make in LAWS.get(type_path, ()))]
         return cs.no_info_after_validator_function(_all(laws), shape) if laws else shape
@@ -94,7 +106,7 @@ class _Builder:
             item = self.type(element.type_path)
         if not element.many:
             return item
-        if self._complete and element.primitive:
+        if element.extensible and self._variant is Variant.LENIENT:
             item = cs.nullable_schema(item)
         return cs.list_schema(item, min_length=1, strict=True)
 
@@ -105,7 +117,7 @@ class _Builder:
 
     def _bound(self, element: Element) -> CoreSchema:
         allowed = codes(element.value_set)
-        if element.primitive:
+        if element.type_path == "code":
             return cs.literal_schema(sorted({code for listed in allowed.values() for code in listed}))
         pairs = {(system, code) for system, listed in allowed.items() for code in listed}
         text = f"has no coding from {element.value_set}"
@@ -129,7 +141,7 @@ def _choices(type_path: str) -> list[Law]:
     for name, element in elements(type_path).items():
         if element.choice:
             groups[name] = element.choice
-            if element.primitive:
+            if element.extensible:
                 groups[f"_{name}"] = element.choice
             if element.required:
                 required.add(element.choice)

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails, ValidationError
 from gateway.fhir import explain, schemas, whole
 from gateway.fhir.elements import is_r4b_only, is_resource
 from gateway.fhir.issue import Fault, Issue, issue
+from gateway.fhir.schemas import Variant
 from gateway.model import Resource
 
 __all__ = ["Issue", "validate"]
@@ -45,21 +46,28 @@ def _faults(resource: Any) -> list[Fault]:
 
 
 def _shape(resource_type: str, resource: Resource, written: bytes) -> list[Fault]:
-    plain: list[ErrorDetails] = []
     try:
-        known = _schema(resource_type, complete=False)(resource)
+        known = _schema(resource_type, Variant.PLAIN)(resource)
+    except ValidationError:
+        pass
+    else:
         if len(whole.written(known)) == len(written) > 0:
             return []  # nothing was left out: no unknown element
-    except ValidationError as error:
-        plain = explain.details(error)
-    # Primitive extensions, or something wrong. The complete schema tells all but whether a primitive may be missing.
-    absent = [one for one in plain if explain.is_absent_primitive(resource_type, one)]
-    errors = [one for one in absent if not explain.stands_in(resource, one)]
+    errors = _errors(resource_type, resource, Variant.COMPLETE)
+    told = [error for error in errors if not explain.is_excused(resource_type, resource, error)]
+    if len(told) < len(errors):
+        known_places = {(error["loc"], error["type"]) for error in errors}
+        lenient = _errors(resource_type, resource, Variant.LENIENT)
+        told += [error for error in lenient if (error["loc"], error["type"]) not in known_places]
+    return [explain.fault(resource_type, error) for error in told]
+
+
+def _errors(resource_type: str, resource: Resource, variant: Variant) -> list[ErrorDetails]:
     try:
-        _schema(resource_type, complete=True)(resource)
+        _schema(resource_type, variant)(resource)
     except ValidationError as error:
-        errors += explain.details(error)
-    return [explain.fault(resource_type, one) for one in errors]
+        return explain.details(error)
+    return []
 
 
 def _type_of(resource: Any) -> str:
@@ -68,11 +76,10 @@ def _type_of(resource: Any) -> str:
 
 
 @functools.cache
-def _schema(type_path: str, *, complete: bool) -> schemas.Validator:
-    extension = None if type_path == "Extension" else _schema("Extension", complete=complete)
-    return schemas.compiled(
-        type_path, complete=complete, nested=schemas.Nested(contained=_contained, entry=_entry, extension=extension)
-    )
+def _schema(type_path: str, variant: Variant) -> schemas.Validator:
+    extension = None if type_path == "Extension" else _schema("Extension", variant)
+    nested = schemas.Nested(contained=_contained, entry=_entry, extension=extension)
+    return schemas.compiled(type_path, variant=variant, nested=nested)
 
 
 def _contained(resource: Any) -> Any:

@@ -17,6 +17,7 @@ from gateway.model import Resource
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _ESCAPED_CONTROL = re.compile(rb"\\(?:u00|[bf])")
+_PLACE_STEPS_MAX = 4 * json.DEPTH_MAX
 _HOLDS_OTHERS = {"Bundle", "Parameters"}  # each resource in them is checked for itself
 
 Place = tuple[str | int, ...]
@@ -56,11 +57,13 @@ def _unwritable(resource: Resource) -> Iterator[Fault]:
 
 
 def _walk(root: Any) -> Iterator[tuple[Place, Any]]:
-    """Yield every value with its place, in document order."""
+    """Yield every value with its place, in document order, not endlessly deep."""
     todo: list[tuple[Place, Any]] = [((), root)]
     while todo:
         place, value = todo.pop()
         yield place, value
+        if len(place) > _PLACE_STEPS_MAX:
+            continue
         if isinstance(value, dict):
             todo += [((*place, name), item) for name, item in reversed(value.items())]
         elif isinstance(value, list):

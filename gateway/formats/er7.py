@@ -15,25 +15,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway import errors
 from gateway.formats import er7_text
+from gateway.formats.er7_head import Peek, Unreadable, header_line, peek, peek_batch, peek_line, split_batch
 from gateway.model import Notice, RejectionCode
+
+__all__ = [
+    "NULL",
+    "Message",
+    "Part",
+    "Peek",
+    "Segment",
+    "Syntax",
+    "Unreadable",
+    "parse",
+    "peek",
+    "peek_batch",
+    "split_batch",
+    "syntax_of",
+]
 
 NULL: Final = '""'
 """The field value that asks to delete what is stored; an empty field asks for nothing."""
 
-_BOM: Final = b"\xef\xbb\xbf"
-_HEADER = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n])[ \t]*(MSH|FHS|BHS|BTS|FTS)(?=[^A-Za-z0-9\s])", re.IGNORECASE)
 _SEGMENT_NAME_LENGTH: Final = 3
 _MSH2_LENGTH_MAX: Final = 5
-
-
-class Unreadable(errors.Unprocessable):
-    """The bytes cannot be read as ER7 at all; `code` says why, `at` where."""
-
-    def __init__(self, code: RejectionCode, at: str, text: str) -> None:
-        super().__init__(text, at=at)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,8 @@ class Part:
         if number > len(pieces):
             return ""
         piece = pieces[number - 1]
+        if piece.isalnum():
+            return piece
         if not piece or piece == NULL:
             return ""
         if self.syntax.escape in piece:
@@ -137,8 +144,8 @@ class Segment:
 
     def has(self, number: int) -> bool:
         """Tell whether field `number` holds a value: neither empty nor null."""
-        raw = self.raw(number)
-        return raw not in ("", NULL)
+        fields = self._fields or self.fields
+        return number < len(fields) and fields[number] not in {"", NULL}
 
     def is_null(self, number: int) -> bool:
         """Tell whether field `number` asks to delete (`""`)."""
@@ -146,10 +153,13 @@ class Segment:
 
     def field(self, number: int) -> Part:
         """Return the first repetition of field `number`."""
-        raw = self.raw(number)
-        if self.syntax.repetition in raw:
-            raw = raw.split(self.syntax.repetition, 1)[0]
-        return Part(raw, self.syntax)
+        return Part(self.first(number), self.syntax)
+
+    def first(self, number: int) -> str:
+        """Return the first repetition of field `number` as sent, '' when absent."""
+        fields = self._fields or self.fields
+        raw = fields[number] if number < len(fields) else ""
+        return raw.split(self.syntax.repetition, 1)[0] if self.syntax.repetition in raw else raw
 
     def repetitions(self, number: int) -> list[Part]:
         """Return all repetitions of field `number`, empty ones kept in their places; [] when the field is absent."""
@@ -171,9 +181,12 @@ class Segment:
 
     def at(self, number: int, component: int = 1) -> str:
         """Return a component of the first repetition of field `number` as text, '' when absent."""
-        raw = self.raw(number)
+        fields = self._fields or self.fields
+        raw = fields[number] if number < len(fields) else ""
         if not raw:
             return ""
+        if component == 1 and raw.isalnum():  # nothing to cut, nothing to resolve
+            return raw
         return self.field(number).at(component)
 
 
@@ -212,11 +225,8 @@ class Message:
         return self._names
 
     def __iter__(self) -> Iterator[Segment]:
-        taken: dict[str, Iterator[Segment]] = {}
-        for name in self.names:
-            if name not in taken:
-                taken[name] = iter(self.segments(name))
-            yield next(taken[name])
+        taken = {name: iter(self.segments(name)) for name in dict.fromkeys(self.names)}
+        return iter([next(taken[name]) for name in self.names])
 
     def segments(self, name: str) -> list[Segment]:
         """Return the segments of one name, in order."""
@@ -253,114 +263,15 @@ def _lines(text: str, separator: str) -> list[str]:
     return lines
 
 
-@dataclass(frozen=True, slots=True)
-class Peek:
-    """What a door sees of a message without parsing it. Byte values are exactly the sender's."""
-
-    control_id: bytes
-    """MSH-10 as sent: leading zeros, trailing blanks and case kept."""
-    message_code: str
-    trigger_event: str
-    sending_application: bytes
-    sending_facility: bytes
-    receiving_application: bytes
-    receiving_facility: bytes
-    processing_id: bytes
-    version: bytes
-    accept_ack: str
-    application_ack: str
-    charset: bytes
-    field_separator: bytes
-    encoding_characters: bytes
-
-
-def peek(body: bytes) -> Peek:
-    """Read MSH alone, from raw bytes: some microseconds. Raises `Unreadable` when there is no MSH."""
-    return _peek_line(_header_line(body, b"MSH"))
-
-
-def peek_batch(body: bytes) -> Peek | None:
-    """Read BHS (else FHS) of a batch the same way; None when there is neither. BHS-11 stands in `control_id`."""
-    for name in (b"BHS", b"FHS"):
-        try:
-            line = _header_line(body, name)
-        except Unreadable:
-            continue
-        fields = line.split(line[3:4])
-        # BHS has name/id in 9, comment in 10 and the control id in 11, version in none: shape it like MSH.
-        return _peek_line(line[3:4].join([*fields[:8], b"", fields[10] if len(fields) > 10 else b"", b"P", b""]))  # noqa: PLR2004
-    return None
-
-
-def _header_line(body: bytes, name: bytes) -> bytes:
-    if body.startswith(name) and (end := body.find(b"\r")) > _SEGMENT_NAME_LENGTH and body.find(b"\n", 0, end) < 0:
-        return body[:end]
-    for found in _HEADER.finditer(body):
-        if found.group(1).upper() == name:
-            start = found.start(1)
-            ends = [end for end in (body.find(b"\r", start), body.find(b"\n", start)) if end >= 0]
-            return body[start : min(ends)] if ends else body[start:]
-    raise Unreadable(
-        RejectionCode.MALFORMED, name.decode(), f"There is no {name.decode()} segment at the start of a line."
-    )
-
-
-def _peek_line(line: bytes) -> Peek:
-    separator = line[3:4]
-    fields = line.split(separator)
-    fields += [b""] * (18 - len(fields))
-    encoding = fields[1]
-    kind = fields[8].split(encoding[:1] or b"^")
-    return Peek(
-        control_id=fields[9],
-        message_code=kind[0].decode("latin-1").strip(),
-        trigger_event=kind[1].decode("latin-1").strip() if len(kind) > 1 else "",
-        sending_application=fields[2],
-        sending_facility=fields[3],
-        receiving_application=fields[4],
-        receiving_facility=fields[5],
-        processing_id=fields[10],
-        version=fields[11],
-        accept_ack=fields[14].decode("latin-1").strip().upper(),
-        application_ack=fields[15].decode("latin-1").strip().upper(),
-        charset=fields[17],
-        field_separator=separator,
-        encoding_characters=encoding,
-    )
-
-
-def split_batch(body: bytes) -> list[bytes]:
-    """Cut a batch or file (FHS, BHS, BTS, FTS, or bare messages in a row) into its messages, bytes exactly as sent.
-
-    A body with one message and no batch segments comes back whole. Raises `Unreadable` when there is no MSH.
-    """
-    if body.startswith((b"MSH", _BOM + b"MSH")) and body.find(b"MSH", 6) < 0 and not _has_batch_segment(body):
-        return [body]
-    heads = [(found.start(1), found.group(1).upper()) for found in _HEADER.finditer(body)]
-    messages = sum(1 for _, name in heads if name == b"MSH")
-    if messages == 0:
-        raise Unreadable(
-            RejectionCode.MALFORMED, "MSH", "There is no MSH segment at the start of a line: not an HL7 v2 message."
-        )
-    if len(heads) == 1:
-        return [body]
-    ends = [start for start, _ in heads[1:]] + [len(body)]
-    return [body[start:end].rstrip(b" \t") for (start, name), end in zip(heads, ends, strict=True) if name == b"MSH"]
-
-
-def _has_batch_segment(body: bytes) -> bool:
-    return b"BTS" in body or b"BHS" in body or b"FHS" in body or b"FTS" in body
-
-
 def parse(body: bytes, default_charset: str) -> Message:
     """Return the message in `body` (one message; what stands before its MSH is left out).
 
     `default_charset` is the feed's own, used when MSH-18 is empty. Raises `Unreadable`: no MSH, no separators, or a
     character set that cannot travel in this framing (UTF-16, UTF-32: withdrawn in v2.8).
     """
-    msh = _header_line(body, b"MSH")
-    head = _peek_line(msh)
-    text, charset, notices = er7_text.decode(body, head, default_charset, Unreadable)
+    msh = header_line(body, b"MSH")
+    head = peek_line(msh)
+    text, charset, notices = er7_text.decode(body, head, default_charset)
     if not text.startswith("MSH"):
         text = text[text.upper().find("MSH") :]
     return Message(text, _syntax(text, charset), charset, notices)

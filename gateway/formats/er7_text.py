@@ -9,10 +9,11 @@ import functools
 import re
 from typing import TYPE_CHECKING, Final
 
+from gateway.formats.er7_head import Peek, Unreadable
 from gateway.model import Notice, RejectionCode
 
 if TYPE_CHECKING:
-    from gateway.formats.er7 import Peek, Syntax, Unreadable
+    from gateway.formats.er7 import Syntax
 
 _CODECS: Final = {
     "ASCII": "ascii",
@@ -30,21 +31,24 @@ _CODECS: Final = {
 } | {f"8859/{part}": f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)}
 
 _REFUSED: Final = ("UTF-16", "UTF-32", "UTF16", "UTF32")
-_ESCAPE_LENGTH_MAX: Final = 60
+_CONTROLS: Final = bytes(code for code in range(0x20) if code not in b"\t\n\r") + b"\x7f"
+_BLANKS: Final = dict.fromkeys(_CONTROLS, " ")
 
 
-def decode(
-    body: bytes, head: Peek, default_charset: str, unreadable: type[Unreadable]
-) -> tuple[str, str, list[Notice]]:
+def decode(body: bytes, head: Peek, default_charset: str) -> tuple[str, str, list[Notice]]:
     """Return the body as text, the codec that fitted, and notices.
 
     The codec is the first recognised repetition of MSH-18, else the feed's; when the bytes do not fit it, UTF-8 and
     then Windows-1252 are tried, with the notice `charset-fallback`. Raises when MSH-18 names a set unsafe in MLLP.
     """
     notices: list[Notice] = []
-    codec, declared = _declared(head, default_charset, unreadable, notices)
+    codec, declared = _declared(head, default_charset, notices)
     if body.startswith(b"\xef\xbb\xbf"):
         body, codec = body[3:], "utf-8"
+    if not codec.startswith("iso2022") and len(body.translate(None, _CONTROLS)) != len(body):
+        # Neither ER7 nor FHIR text can hold them; the raw record keeps them.
+        body = body.translate(bytes.maketrans(_CONTROLS, b" " * len(_CONTROLS)))
+        notices.append(Notice("control-characters", "", "Control characters inside the message were read as blanks."))
     if body.isascii() and not codec.startswith("iso2022"):
         return body.decode("ascii"), codec if codec != "ascii" else _codec(default_charset), notices
     if codec == "ascii" or (codec == "iso8859_1" and _has_c1(body)):
@@ -72,9 +76,7 @@ def decode(
     return body.decode("latin-1"), "latin-1", notices
 
 
-def _declared(
-    head: Peek, default_charset: str, unreadable: type[Unreadable], notices: list[Notice]
-) -> tuple[str, bool]:
+def _declared(head: Peek, default_charset: str, notices: list[Notice]) -> tuple[str, bool]:
     names = head.charset.decode("latin-1").upper()
     if not names.strip():
         return _codec(default_charset), False
@@ -84,7 +86,7 @@ def _declared(
         if known:
             return known, True
         if any(refused in name for refused in _REFUSED):
-            raise unreadable(
+            raise Unreadable(
                 RejectionCode.CHARSET,
                 "MSH-18",
                 "UTF-16 and UTF-32 cannot be carried here (withdrawn in HL7 v2.8); send UNICODE UTF-8.",
@@ -151,7 +153,7 @@ def _octets(digits: str, codec: str) -> str:
         text = octets.decode(codec)
     except UnicodeDecodeError:
         text = octets.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_BLANKS)
 
 
 def _formatting(command: str) -> str:

@@ -204,7 +204,12 @@ def dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_fragment)
     except TypeError:
+        pass  # an integer of more than 64 bits, or something that is not JSON
+    try:
         return orjson.dumps(_with_great_integers(value), default=_fragment)
+    except RecursionError:
+        msg = "nested too deep, or contains itself"
+        raise TypeError(msg) from None
 
 
 def _fragment(value: object) -> orjson.Fragment:

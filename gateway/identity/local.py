@@ -71,7 +71,8 @@ class LocalIssuer:
         """
         if settings.environment == "production":
             raise Misconfigured("the local issuer gives a token to anybody: it does not exist in production")
-        address = (settings.public_url or f"http://{settings.http}").rstrip("/")
+        # Without a public address the names do not depend on where it listens: the key says whose token it is.
+        address = settings.public_url.rstrip("/") or "urn:sundbro"
         key = _key(settings.data / "identity" / "local-issuer.json")
         return cls(key, issuer=f"{address}/local-issuer", audience=f"{address}/fhir", clock=clock or SystemClock())
 

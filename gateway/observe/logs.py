@@ -48,6 +48,33 @@ class Logs:
                 snake(type(event).__name__), level=event.level, **{k: v for k, v in fields.items() if v not in ("", ())}
             )
 
+    def library(self, name: str, level: str, text: str) -> None:
+        """Write what a library logged."""
+        if LEVELS.get(level, logging.ERROR) >= self._level:
+            self._log.info("library_logged", level=level, library=name, text=text)
+
+
+class _Library(logging.Handler):
+    """Passes on what libraries log, as one kind of line: its logger's name and its text's template, without the values,
+    because nobody knows what they hold.
+    """
+
+    def __init__(self, logs: Logs) -> None:
+        super().__init__()
+        self._logs = logs
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self._logs.library(record.name, record.levelname.lower(), str(record.msg))
+
+
+def hear_libraries(logs: Logs) -> None:
+    """Make `logging` of libraries speak through `logs`. aiokafka tells of every retry; an outage is announced by us."""
+    root = logging.getLogger()
+    root.handlers[:] = [_Library(logs)]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
 
 def fan_out(*listeners: events.Tell) -> Callable[[events.Observation], None]:
     """Return a Tell that passes every observation to all listeners, in order."""

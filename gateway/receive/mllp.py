@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Final
 
 from gateway.errors import Misconfigured
 from gateway.observe import events
+from gateway.receive.inflight import Inflight
 from gateway.receive.intake import Intake
 from gateway.receive.mllp_answers import DOOR, Answers
 from gateway.receive.mllp_connection import READ_BYTES, Connection, Limits, Outcome, Service
@@ -65,7 +67,9 @@ class MllpDoor:
             listener.feed: Routes([intake.feed(listener.feed, DOOR)] if listener.feed else intake.feeds(DOOR))
             for listener in listeners
         }
-        self._service = Service(Answers(intake), intake, outcome, tell, limits)
+        self._service = Service(
+            Answers(intake), intake, Inflight(sys.maxsize, limits.halves_bytes_max), outcome, tell, limits
+        )
         self._servers: list[asyncio.Server] = []
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self.addresses: list[tuple[str, int]] = []

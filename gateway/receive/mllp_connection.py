@@ -3,7 +3,8 @@
 A connection is two tasks. One reads, cuts blocks and begins each in turn; the other awaits them in that order and
 writes their answers. Between them stand at most `WINDOW` blocks, so that a sender that does not wait for answers shares
 commits with itself, and one that never reads its answers is not read from either. When the process holds too much
-(`inflight`), no socket is read: TCP makes the senders wait.
+(`inflight`), no socket is read: TCP makes the senders wait. Half blocks have a budget of their own (`halves`): when
+they use it up, connections that are in the middle of a large block wait, and the others do not notice.
 
 A block that the log did not confirm is left unanswered, and its connection is closed: an answer to a later block would
 be taken, by a sender that counts instead of reading MSA-2, for the answer to this one.
@@ -21,6 +22,7 @@ from typing import Final
 from gateway import errors
 from gateway.formats import mllp
 from gateway.observe import events
+from gateway.receive.inflight import Inflight
 from gateway.receive.intake import Intake
 from gateway.receive.mllp_answers import DOOR, Answer, Answers, Later
 from gateway.receive.mllp_rules import Refusal, Routes, subjects
@@ -50,6 +52,7 @@ class Limits:
     stop_seconds: float = 25.0
     outcome_seconds: float = 60.0
     connections_max: int = 1000
+    halves_bytes_max: int = 64 << 20
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -59,6 +62,7 @@ class Limits:
             block_seconds=settings.mllp_block_seconds,
             stop_seconds=settings.ack_seconds_max + CLOSE_SECONDS,
             connections_max=settings.mllp_connections_max,
+            halves_bytes_max=settings.inflight_bytes_max // 2,
         )
 
 
@@ -68,6 +72,7 @@ class Service:
 
     answers: Answers
     intake: Intake
+    halves: Inflight
     outcome: Outcome
     tell: events.Tell
     limits: Limits
@@ -88,7 +93,8 @@ class Connection:
         self._label = feeds[0].name if len(feeds) == 1 else ""
         self._bytes_max = max((feed.message_bytes_max for feed in feeds), default=READ_BYTES)
         self._decoder = mllp.Decoder(self._bytes_max)
-        self._held = service.intake.inflight.hold()
+        self._half = service.halves.hold()
+        self._turn = service.intake.inflight.hold()
         self._window = asyncio.Semaphore(WINDOW)
         self._heard = asyncio.Event()
         """Set while the sender reads its answers."""
@@ -123,7 +129,7 @@ class Connection:
         finally:
             for task in (self._reading, writing, *self._later):
                 task.cancel()
-            self._held.release()
+            self._half.release()
             await self._close()
             self._service.tell(events.ConnectionClosed(DOOR, self._label, why))
 
@@ -159,7 +165,9 @@ class Connection:
             was_half = decoder.half
             try:
                 async with asyncio.timeout(seconds) as patience:
-                    await self._held.wait()
+                    await self._turn.wait()
+                    if self._half.bytes >= READ_BYTES:
+                        await self._half.wait()
                     data = await self._reader.read(READ_BYTES)
             except TimeoutError:
                 if not patience.expired():
@@ -173,8 +181,8 @@ class Connection:
                 frames = decoder.feed(data)
             if decoder.half and (frames or not was_half):
                 self._block_since = loop.time()
-            half = min((0 if frames else self._held.bytes) + len(data), self._bytes_max) if decoder.half else 0
-            self._held.count(size=half - self._held.bytes)
+            half = min((0 if frames else self._half.bytes) + len(data), self._bytes_max) if decoder.half else 0
+            self._half.count(size=half - self._half.bytes)
             await self._begin(frames)
 
     def _patience(self, now: float) -> tuple[float, str]:

@@ -227,8 +227,8 @@ class _Reader:
     def _sort(self) -> Sort:
         """Return the order asked for.
 
-        Without one: newest main date first where the question names a patient or a code, else newest update first
-        (the store has an index in that order for each).
+        Without one: newest main date first where the question names a patient, a code or that date, else newest update
+        first (the store has an index in that order for each).
         """
         main = self.known.main_date
         orders = {"_lastUpdated": Sort.OLDEST, "-_lastUpdated": Sort.NEWEST}
@@ -236,8 +236,7 @@ class _Reader:
             orders |= {main: Sort.DATE_OLDEST, "-" + main: Sort.DATE_NEWEST}
         text = self.results.get("_sort")
         if text is None:
-            by_column = any(isinstance(term, TokenTerm | ReferenceTerm) and _column(term) for term in self.terms)
-            return Sort.DATE_NEWEST if main and by_column else Sort.NEWEST
+            return Sort.DATE_NEWEST if main and any(_by_date(term, main) for term in self.terms) else Sort.NEWEST
         if text not in orders:
             raise Incorrect(
                 f"_sort of {self.known.type} is one of {', '.join(orders)}; more is not supported yet", at="_sort"
@@ -245,8 +244,13 @@ class _Reader:
         return orders[text]
 
 
-def _column(term: TokenTerm | ReferenceTerm) -> bool:
-    return term.parameter == "patient" if isinstance(term, ReferenceTerm) else bool(term.codes)
+def _by_date(term: Term, main: str) -> bool:
+    """Say whether the store finds what a term asks for in the order of the main date."""
+    match term:
+        case TokenTerm():
+            return bool(term.codes)
+        case _:
+            return term.parameter in {"patient", main}
 
 
 def _tokens(parameter: Parameter, values: list[str]) -> TokenTerm:

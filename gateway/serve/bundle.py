@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
 
 from gateway.clock import instant
@@ -34,8 +35,9 @@ def match(version: Version, base: str) -> bytes:
 
 
 def note(outcome: bytes) -> bytes:
-    """Return the entry of an OperationOutcome about the search itself."""
-    return b'{"resource":' + outcome + b',"search":{"mode":"outcome"}}'
+    """Return the entry of an OperationOutcome about the search itself; the same outcome has the same fullUrl."""
+    name = uuid.uuid5(uuid.NAMESPACE_OID, outcome.decode())
+    return f'{{"fullUrl":"urn:uuid:{name}","resource":'.encode() + outcome + b',"search":{"mode":"outcome"}}'
 
 
 def past(version: Version, base: str) -> bytes:

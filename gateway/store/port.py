@@ -45,6 +45,7 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    weak: tuple[str, ...] = ()  # of the Change
     expect: int | None = None
     """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has
     none); otherwise left alone. Times of events do not matter then."""
@@ -73,18 +74,15 @@ class MessageWrite:
     control_id: str | None = None
     sender: str = ""
     lane: str = ""
-    mapping: str = ""
-    """The version of adapter and tables that translated it."""
+    mapping: str = ""  # the version of adapter and tables that translated it
     traceparent: str = ""
     reasons: list[Reason] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
-    provenance: str = ""
-    """The id of the Provenance among `writes`; its targets are the message's resources."""
+    provenance: str = ""  # id of the Provenance among `writes`; its targets are the message's resources
     reply: bytes | None = None
     reply_reused: bytes | None = None
     reply_content_type: str = ""
-    replay: bool = False
-    """A replay of a message that is in the inbox already: the duplicate rule does not apply."""
+    replay: bool = False  # of a message that is in the inbox already: the duplicate rule does not apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +113,8 @@ class AppliedMessage:
     state: MessageState
     versions: tuple[tuple[str, str, int], ...] = ()
     """(type, id, version) that this message made."""
-    unchanged: int = 0
-    """Writes whose content was already there: no new version."""
-    late: int = 0
-    """Writes older than what is stored: they filled gaps at most."""
+    unchanged: int = 0  # writes whose content was already there: no new version
+    late: int = 0  # writes older than what is stored: they filled gaps at most
     control_id_reused: bool = False
 
 
@@ -141,8 +137,7 @@ class Version:
     body: bytes
     deleted: bool = False
     lane: str = ""
-    message: str = ""
-    """The receipt of the message that made this version."""
+    message: str = ""  # the receipt of the message that made this version
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +241,7 @@ class Store(Protocol):
         wanted: Sequence[tuple[str, int]],
         *,
         limit: int | None = None,
-        seconds: float = 10.0,
+        seconds: float = 10,
     ) -> list[Lease]:
         """Take or renew leases on free, expired or own partitions, at most `limit` in all (None: a fair share among
         the owners of the group that are alive), and give back those held beyond. A taken-over partition gets a higher

@@ -33,7 +33,7 @@ class FeedFile(pydantic.BaseModel):
     )
     content_types: list[str] = pydantic.Field(default_factory=list, description="Content types the HTTP door takes.")
     doors: list[Literal["http", "mllp", "files"]] = pydantic.Field(
-        default_factory=lambda: ["http"], description="Doors it may come through."
+        default=["http"], description="Doors it may come through."
     )
     systems: dict[str, str] = pydantic.Field(
         default_factory=dict, description="The sender's own names of identifier and code systems → URI."
@@ -42,8 +42,10 @@ class FeedFile(pydantic.BaseModel):
     rejection_share_max: _Share = pydantic.Field(
         0.8, description="The feed stops when more than this share of the last messages was rejected."
     )
-    rejection_window: int = pydantic.Field(200, ge=20, description="How many last messages that share is taken of.")
-    accept_test_messages: bool = pydantic.Field(False, description="Take messages marked training or debugging.")
+    rejection_window: int = pydantic.Field(500, ge=20, description="How many last messages that share is taken of.")
+    accept_test_messages: bool | None = pydantic.Field(
+        None, description="Take messages marked training or debugging; not said: everywhere but in production."
+    )
     mutual_tls: bool = pydantic.Field(False, description="MLLP only with a client certificate.")
     options: dict[str, Any] = pydantic.Field(
         default_factory=dict, description="What only this format reads; its README names them."
@@ -51,7 +53,7 @@ class FeedFile(pydantic.BaseModel):
     samples: str = pydantic.Field("", description="Folder of golden pairs.")
 
 
-def parse(text: str, *, where: str) -> Feed:
+def parse(text: str, *, where: str, production: bool = False) -> Feed:
     """Return the feed of one file. Raises Misconfigured naming the file and every wrong line."""
     try:
         file = FeedFile.model_validate(tomllib.loads(text))
@@ -69,11 +71,12 @@ def parse(text: str, *, where: str) -> Feed:
             **file.model_dump(),
             "content_types": tuple(kind.lower() for kind in file.content_types),
             "doors": tuple(file.doors),
+            "accept_test_messages": not production if file.accept_test_messages is None else file.accept_test_messages,
         }
     )
 
 
-def load(adapters: Path, more: Path | None) -> Mapping[str, Feed]:
+def load(adapters: Path, more: Path | None, *, production: bool = False) -> Mapping[str, Feed]:
     """Read `<adapters>/*/feed.toml`, then the files of `more`, which add feeds or replace them by name."""
     paths = sorted(adapters.glob("*/feed.toml"))
     if more is not None:
@@ -82,6 +85,6 @@ def load(adapters: Path, more: Path | None) -> Mapping[str, Feed]:
         paths += sorted(more.glob("*.toml"))
     feeds: dict[str, Feed] = {}
     for path in paths:
-        feed = parse(path.read_text("utf-8"), where=str(path))
+        feed = parse(path.read_text("utf-8"), where=str(path), production=production)
         feeds[feed.name] = feed
     return feeds

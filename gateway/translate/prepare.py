@@ -61,6 +61,7 @@ def write_of(change: Change, raw: RawMessage, source: str) -> Write:
         event_time=change.event_time or raw.received_at,
         lane=change.lane or "",
         clear=change.clear,
+        weak=change.weak,
         index=extract(resource),
     )
 

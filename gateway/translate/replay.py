@@ -19,9 +19,9 @@ from gateway.backbone.port import Backbone
 from gateway.clock import instant
 from gateway.fhir.body import prepare as serialise
 from gateway.fhir.body import stamped
-from gateway.fhir.merge import MergeState, merge
+from gateway.fhir.merge import MergeState, merge, put_state
 from gateway.formats import json
-from gateway.model import Delivered, Mode, RawMessage, RejectionCode, Resource
+from gateway.model import Change, Delivered, Mode, RawMessage, RejectionCode, Resource
 from gateway.store.port import MessageRow, MessageState, Store, Version
 from gateway.translate.prepare import Prepared, prepare
 from gateway.translate.registry import Station
@@ -37,6 +37,7 @@ class Folded:
     resource: Resource
     state: MergeState | None
     event: tuple[dt.datetime, dt.datetime]
+    feed: str
     lane: str
     by: str = ""
 
@@ -99,24 +100,8 @@ class Fold:
             self._fate(row, prepared)
         for change in prepared.translation.changes if prepared.write.writes else []:
             key = (change.resource["resourceType"], change.resource["id"])
-            event = (change.event_time or row.received_at, row.received_at)
-            known = self.result.folded.get(key)
-            if change.mode is Mode.PUT and (known is None or known.state is None):
-                if known is not None and event < known.event:
-                    continue
-                folded = Folded(change.resource, None, event, change.lane or "", known.by if known else "")
-            else:
-                stored, state = (known.resource, known.state) if known else (None, None)
-                resource, state, _ = merge(stored, state, change, feed=row.feed, received_at=row.received_at)
-                folded = Folded(
-                    resource,
-                    state,
-                    max(event, known.event) if known else event,
-                    change.lane or "",
-                    known.by if known else "",
-                )
+            folded = self.result.folded[key] = _met(self.result.folded.get(key), change, row)
             folded.by = row.receipt if own else folded.by
-            self.result.folded[key] = folded
 
     def _fate(self, row: MessageRow, prepared: Prepared) -> None:
         self.result.prepared[row.receipt] = prepared
@@ -173,6 +158,21 @@ def _differing(folded: Folded, current: Version) -> tuple[str, ...]:
     wanted, stored = json.loads(body), json.loads(current.body)
     differing = [name for name in {**stored, **wanted} if wanted.get(name) != stored.get(name)]
     return tuple(differing) or ("(order of elements)",)
+
+
+def _met(known: Folded | None, change: Change, row: MessageRow) -> Folded:
+    """Let one change meet what has been folded so far, as the store does."""
+    event = (change.event_time or row.received_at, row.received_at)
+    by, lane = (known.by, change.lane or known.lane) if known else ("", change.lane or "")
+    if change.mode is Mode.PUT and (known is None or known.state is None):
+        if known is not None and event < known.event:
+            return known
+        return Folded(change.resource, None, event, row.feed, lane, by)
+    stored, state = (known.resource, known.state) if known else (None, None)
+    if known is not None and state is None:
+        state = put_state(*known.event, known.feed)
+    resource, state, _ = merge(stored, state, change, feed=row.feed, received_at=row.received_at)
+    return Folded(resource, state, max(event, known.event) if known else event, row.feed, lane, by)
 
 
 def _key(name: str) -> Key:

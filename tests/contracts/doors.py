@@ -52,6 +52,8 @@ HOME = Feed(
 
 def split_er7(body: bytes, content_type: str, feed: Feed) -> list[Piece]:
     """The door's look at ER7: enough of PID-3 for a lane."""
+    if b"|BUG|" in body:
+        raise ZeroDivisionError
     pieces = []
     for message in er7.split_batch(body):
         pid = next((line for line in message.split(b"\r") if line.startswith(b"PID")), b"")

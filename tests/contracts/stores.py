@@ -17,7 +17,8 @@ import asyncpg
 from gateway.backbone.port import partition_of
 from gateway.clock import Clock
 from gateway.fhir import body as bodies
-from gateway.model import Change, Mode, Position, Resource
+from gateway.fhir.merge import merge
+from gateway.model import Mode, Position, Resource
 from gateway.search.query import Index, reference, token
 from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.port import Advance, Batch, MessageWrite, Write
@@ -73,27 +74,6 @@ def extract(resource: Resource) -> Index:
         index.dates.append(("issued", moment, moment))
     index.tokens.append(token("status", None, resource.get("status", "none")))
     return index
-
-
-def merge(
-    stored: Resource | None, state: dict[str, Any] | None, change: Change, *, feed: str, received_at: dt.datetime
-) -> tuple[Resource, dict[str, Any], bool]:
-    """A merge that converges: each element belongs to its last (rank, event time, content)."""
-    rank = {Mode.PUT: 1, Mode.MERGE: 1, Mode.ENSURE: 0}[change.mode]
-    assert change.event_time is not None
-    state = dict(state or {})
-    result = dict(stored or {"resourceType": change.resource["resourceType"], "id": change.resource["id"], "meta": {}})
-    late = False
-    for name, value in change.resource.items():
-        if name in {"resourceType", "id", "meta"}:
-            continue
-        claim = [rank, change.event_time.isoformat(), str(value)]
-        if name in state and state[name] > claim:
-            late = late or rank == state[name][0]
-            continue
-        state[name] = claim
-        result[name] = value
-    return dict(sorted(result.items())), dict(sorted(state.items())), late
 
 
 @contextlib.asynccontextmanager

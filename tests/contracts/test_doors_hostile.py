@@ -114,14 +114,19 @@ def test_what_is_answered_does_not_depend_on_how_the_stream_was_cut(bench: Bench
     law()
 
 
-def test_a_hundred_half_blocks_do_not_hinder_an_honest_sender(bench: Bench):
+def test_half_blocks_hinder_no_honest_sender_of_small_messages_and_large_ones_only_for_a_while(bench: Bench):
     async def siege() -> None:
+        address = await bench.house.open_mllp(halves_bytes_max=300_000, block_seconds=1.0)
         async with contextlib.AsyncExitStack() as stack:
-            for _ in range(100):
-                loris = await stack.enter_async_context(sender(bench.address))
-                loris.write(b"\x0bMSH|^~\\&|" + b"x" * 1000)
-            async with sender(bench.address) as honest:
+            for _ in range(10):
+                loris = await stack.enter_async_context(sender(address))
+                loris.write(b"\x0bMSH|^~\\&|" + b"x" * 100_000)
+            await asyncio.sleep(0.1)
+            async with sender(address) as honest:
                 assert await honest.ask(message("1")) == ("AA", "1")
+            async with sender(address) as honest:
+                assert await honest.ask(message("2", text="x" * 150_000)) == ("AA", "2")
+        assert [event.why for event in bench.house.heard(events.ConnectionClosed)].count("block-timeout") >= 3
 
     bench.runner.run(siege())
 

@@ -369,6 +369,20 @@ async def test_sockets_are_not_read_while_too_much_is_on_its_way(postgres_url: s
         assert house.intake.inflight.messages == 0
 
 
+async def test_a_fault_of_ours_ends_one_connection_unanswered_and_is_announced(postgres_url: str):
+    async with doors(postgres_url) as house:
+        address = await house.open_mllp()
+        async with sender(address) as other, sender(address) as unlucky:
+            unlucky.send(message("1"), message("2", text="|BUG|"), message("3"))
+            assert verdict(await unlucky.answer()) == ("AA", "1")
+            await unlucky.closed()
+            assert await other.ask(message("4")) == ("AA", "4")
+        (crash,) = house.heard(events.RoleCrashed)
+        assert crash.error.startswith("ZeroDivisionError at split_er7")
+        assert house.intake.inflight.messages == 0
+        assert {raw.control_id for raw in await house.written()} == {"1", "4"}
+
+
 async def test_many_connections_share_the_log(postgres_url: str):
     async with doors(postgres_url) as house:
         address = await house.open_mllp()

@@ -105,14 +105,77 @@ async def test_merged_content_is_indexed_anew_and_keeps_what_others_stated(store
     assert (content["status"], content["note"], content["valueQuantity"]["value"]) == ("amended", [{"text": "x"}], 1)
 
 
-async def test_an_ensured_mention_that_says_nothing_new_writes_nothing(database, store):
+async def test_a_days_mentions_that_say_nothing_new_write_nothing(database, store):
+    """Every message mentions its hospital: were its row rewritten each time, all writers would queue up there."""
     place = {"resourceType": "Organization", "id": "o", "name": "Sygehus"}
+
+    async def row(connection):
+        return await connection.fetchrow("select xmin::text, ctid::text from resource where id = 'o'")
+
     await store.apply(batch(message(write(place, mode=Mode.ENSURE, minute=5))))
+    async with raw(database.url, store._schema) as connection, open_store(database.url, schema=store._schema) as other:
+        before = await row(connection)
+        for minute in (4, 6, 60):
+            for each in (store, other):
+                again = await each.apply(batch(message(write(place, mode=Mode.ENSURE, minute=minute))))
+                assert again.messages[0].unchanged == 1
+        assert await row(connection) == before
+        await store.apply(batch(message(write(place, mode=Mode.ENSURE, minute=24 * 60))))
+        assert await row(connection) != before  # the next day it counts anew, without a version
+    assert (await store.history("Organization", "o", count=9)).total == 1
+
+
+async def test_of_two_mentions_the_one_of_the_later_day_stands_in_any_order(store):
+    old, new = {"resourceType": "Location", "name": "Gammel"}, {"resourceType": "Location", "name": "Ny"}
+    for name, order in (("a", (old, new)), ("b", (new, old))):
+        for place in order:
+            minute = 24 * 60 if place is new else 0
+            await store.apply(batch(message(write({**place, "id": name}, mode=Mode.ENSURE, minute=minute))))
+        found = await store.read("Location", name)
+        assert found is not None
+        assert json.loads(found.body)["name"] == "Ny"
+
+
+async def test_what_was_put_and_then_stated_in_part_ends_the_same_in_either_order(store):
+    whole = observation("x", value=1, note=[{"text": "a"}])
+    part = {"resourceType": "Observation", "id": "x", "status": "amended"}
+    ends = set()
+    for number, order in enumerate(itertools.permutations([("put", 0), ("merge", 5), ("put", 9), ("merge", 2)])):
+        for kind, minute in order:
+            base = (
+                {**whole, "valueQuantity": {"value": minute}}
+                if kind == "put"
+                else {**part, "note": [{"text": str(minute)}]}
+            )
+            mode = Mode.PUT if kind == "put" else Mode.MERGE
+            given = write({**base, "id": f"x{number}"}, mode=mode, minute=minute)
+            await store.apply(batch(message(given, received_at=NOON)))
+        found = await store.read("Observation", f"x{number}")
+        assert found is not None
+        ends.add(json.dumps({k: v for k, v in json.loads(found.body).items() if k not in {"id", "meta"}}))
+    assert len({tuple(sorted(json.loads(end).items(), key=str)).__repr__() for end in ends}) == 1
+
+
+async def test_notes_of_concurrent_transactions_on_one_row_are_all_kept(store, database):
+    """Two feeds state different elements, unchanged in content, at the same moment: neither stamp may be lost."""
+    base = {"resourceType": "Organization", "id": "o", "name": "A", "alias": ["B"]}
+    await store.apply(batch(message(write(base, mode=Mode.MERGE))))
+    async with open_store(database.url, schema=store._schema) as other:
+        for round_ in range(1, 11):
+            await asyncio.gather(
+                *(
+                    each.apply(batch(message(write({**only, "id": "o"}, mode=Mode.MERGE, minute=round_), part=part)))
+                    for part, (each, only) in enumerate(
+                        (
+                            (store, {"resourceType": "Organization", "name": "A"}),
+                            (other, {"resourceType": "Organization", "alias": ["B"]}),
+                        )
+                    )
+                )
+            )
     async with raw(database.url, store._schema) as connection:
-        before = await connection.fetchrow("select xmin::text, ctid::text from resource where id = 'o'")
-        again = await store.apply(batch(message(write(place, mode=Mode.ENSURE, minute=4))))
-        assert await connection.fetchrow("select xmin::text, ctid::text from resource where id = 'o'") == before
-    assert again.messages[0].unchanged == 1
+        state = json.loads((await connection.fetchval("select state from resource where id = 'o'")).encode())
+    assert {state["name"][1][11:16], state["alias"][1][11:16]} == {"12:10"}
 
 
 async def test_a_deletion_is_a_version_and_a_later_write_brings_the_resource_back(store):

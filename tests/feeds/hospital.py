@@ -11,6 +11,7 @@ from gateway.fhir.ids import Ids
 from gateway.model import Feed, Lane, RawMessage, Trace, Translation
 from gateway.terminology import tables
 from gateway.terminology.context import Context
+from gateway.translate import feeds
 from tests.corpus import corpus_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,10 @@ def context(**settings: object) -> Context:
 
 
 CONTEXT = context()
+FOLDER = ROOT / "adapters" / "hospital_hl7v2"
+SAMPLES = FOLDER / "samples"
+DANISH = Context(feeds.parse((FOLDER / "feed.toml").read_text("utf-8"), where="feed.toml"), Ids(SECRET), TABLES)
+"""The feed that comes with the gateway."""
 
 
 def translate(body: bytes, within: Context = CONTEXT, trace: Trace | None = None) -> Translation:
@@ -44,7 +49,9 @@ def with_patient_number(body: bytes) -> bytes:
     number, bare = found.group(3) or b"", b"^~& "
     if number.strip(bare) and number.split(b"^")[0].strip():
         return body
-    others = b"|".join([found.group(1) or b"", found.group(2) or b"", b"X-1^^^TEST^MR" + (b"~" + number if number else b"")])
+    others = b"|".join(
+        [found.group(1) or b"", found.group(2) or b"", b"X-1^^^TEST^MR" + (b"~" + number if number else b"")]
+    )
     end = found.end(3) if found.group(3) is not None else found.end(2) if found.group(2) is not None else found.end(1)
     return body[: found.start(1)] + others + body[end:]
 
@@ -54,5 +61,5 @@ def utc(text: str) -> str:
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", text):
         return ""
     text = re.sub(r"\.(\d{1,6})\d*", lambda m: "." + m.group(1).ljust(6, "0"), text)
-    moment = dt.datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(dt.UTC)
+    moment = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     return moment.isoformat(timespec="milliseconds")

@@ -74,7 +74,7 @@ def visit() -> dict[str, Resource]:
     readings = [
         _reading("DNK05472", "Arm—Blodtryk(systolisk); tryk = ? mmHg", 147, "mmHg"),
         _reading("DNK05473", "Arm—Blodtryk(diastolisk); tryk =? mmHg", 92, "mmHg"),
-        _reading("NPU21692", "Hjerte—Systole; frekv. = ? × 1/min", 92, "1/min"),  # noqa: RUF001
+        _reading("NPU21692", "Hjerte—Systole; frekv. = ? × 1/min", 92, "1/min"),
         _reading("NPU10197", "Hb(Fe; O2-bind.; kB)—Oxygen(O2); mætn. = ?", Decimal("0.94"), ""),
         _reading("NPU08676", "Pt—Legeme; temp. = ? °C", Decimal("38.7"), "°C", "Målt i øret"),
         _reading("MCS88122", "Pt—Respiration; frekvens = ? X 1/min", 19, "1/min"),

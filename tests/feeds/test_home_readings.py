@@ -27,6 +27,7 @@ from tests.feeds.home_feed import (
 )
 
 CPR = "urn:oid:1.2.208.176.1.2"
+NNDNK = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "NNDNK"}]}
 
 
 def codings(observation):
@@ -215,7 +216,7 @@ def test_a_person_is_the_same_however_named_and_the_door_sees_the_same_one(named
     assert translation.changes[0].resource == {
         "resourceType": "Patient",
         "id": IDS.patient(expected),
-        "identifier": [{"use": "official", "system": CPR, "value": "2512489996"}],
+        "identifier": [{"use": "official", "type": NNDNK, "system": CPR, "value": "2512489996"}],
     }
     assert translation.changes[0].mode is Mode.ENSURE
     assert {change.lane for change in translation.changes} == {IDS.lane(expected)}
@@ -240,7 +241,7 @@ def test_modulus_11_is_not_asked_for_and_the_century_decides_a_leap_day():
 def test_a_replacement_number_is_keyed_by_its_system():
     system = "urn:oid:1.2.208.176.1.6.1.3.183"
     patient = translated(reading(patient={"system": system, "value": "0203260WQ3"})).changes[0].resource
-    assert patient["identifier"] == [{"use": "temp", "system": system, "value": "0203260WQ3"}]
+    assert patient["identifier"] == [{"use": "temp", "type": NNDNK, "system": system, "value": "0203260WQ3"}]
     assert refused(translated(reading(patient={"system": system, "value": "0203261WQ3"}))) == [
         ("identity-invalid", "patient.value")
     ]

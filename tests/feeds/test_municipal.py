@@ -9,13 +9,17 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.municipal_medcom import translate as municipal
 from adapters.municipal_medcom.compose import notification_activity, notification_status
 from adapters.municipal_medcom.message import ENTRIES_MAX
 from gateway.errors import Unprocessable
+from gateway.fhir import merge
+from gateway.fhir.validate import validate
 from gateway.formats import fhirxml, json
-from gateway.model import Mode, PersonKey, Trace
+from gateway.model import Change, Mode, PersonKey, Trace
 from tests.feeds.municipal_feed import (
     IDS,
     RECEIVED,
@@ -139,10 +143,42 @@ def test_a_death_is_stated_and_the_rest_of_the_patient_only_mentioned():
     assert only(translated(MORS), "Provenance")["activity"]["coding"][0]["code"] == "admit-inpatient"
 
 
-def test_a_death_taken_back_says_false_and_clears_the_date():
-    _, stated = changes(translated(messages()["hospital-notification-an_mors"]), "Patient")
-    assert stated.resource["deceasedBoolean"] is False
-    assert stated.clear == ("deceasedDateTime",)
+def stored(changes_in_order: list[Change]) -> dict[str, Any]:
+    """What the store ends with for one resource."""
+    resource, state = None, None
+    for change in changes_in_order:
+        resource, state, _ = merge.merge(resource, state, change, feed="municipal", received_at=RECEIVED)
+    assert resource is not None
+    return resource
+
+
+def test_a_death_gets_past_what_the_hospital_said_before_and_can_be_taken_back():
+    patient = {"resourceType": "Patient", "id": IDS.patient(CPR), "deceasedDateTime": "2026-03-27"}
+    admitted = Change(patient, Mode.MERGE, IDS.lane(CPR), dt.datetime(2026, 3, 27, tzinfo=dt.UTC))
+    died = changes(translated(MORS), "Patient")
+    lived = changes(translated(messages()["hospital-notification-an_mors"]), "Patient")
+    for order in ([admitted, *died], [*died, admitted], [*reversed(died), admitted]):
+        assert stored(order)["deceasedBoolean"] is True
+        assert "deceasedDateTime" not in stored(order)
+    for order in ([admitted, *died, *lived], [*lived, *died, admitted]):
+        assert stored(order)["deceasedBoolean"] is False
+        assert validate(stored(order)) == []
+
+
+@given(st.permutations(["stin", "stor", "slor", "slhj"]))
+def test_the_letters_of_a_stay_end_in_the_same_encounter_in_whatever_order_they_come(order):
+    letters = [changes(translated(messages()[f"hospital-notification-{name}"]), "Encounter")[0] for name in order]
+    made = stored(letters)
+    assert made["status"] == "finished"
+    assert made["period"] == {"start": "2026-03-26T10:00:00+01:00", "end": "2026-03-30T11:00:00+02:00"}
+    assert made["extension"][0]["valuePeriod"]["end"] == "2026-03-29T20:00:00+02:00"
+    assert validate(made) == []
+
+
+@given(st.permutations(["stin", "re_stin", "an_stin"]))
+def test_a_cancelled_admission_is_in_error_in_whatever_order_its_letters_come(order):
+    letters = [changes(translated(messages()[f"hospital-notification-{name}"]), "Encounter")[0] for name in order]
+    assert stored(letters)["status"] == "entered-in-error"
 
 
 def test_a_letter_that_says_nothing_of_death_leaves_it_alone():

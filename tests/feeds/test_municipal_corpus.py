@@ -73,6 +73,7 @@ def test_the_same_message_in_xml_becomes_the_same_resources():
     assert compared == 29
 
 
+@pytest.mark.slow
 def test_independent_validators_find_no_error_in_resources_and_replies(tmp_path):
     folders = {part: tmp_path / part for part in ("resources", "replies")}
     for folder in folders.values():

@@ -113,9 +113,7 @@ def test_the_stream_tells_each_version_once_in_order_with_the_trace_of_its_messa
 
 def test_numbered_updates_of_a_patient_arrive_in_their_order(gateway: Gateway, person: Person) -> None:
     count = 40
-    updates = [
-        adt(person, f"n{n}-{person.cpr}", number=n, at=MORNING + dt.timedelta(seconds=n)) for n in range(count)
-    ]
+    updates = [adt(person, f"n{n}-{person.cpr}", number=n, at=MORNING + dt.timedelta(seconds=n)) for n in range(count)]
     assert set(gateway.mllp_send(*updates)) == {"AA"}
     gateway.drained()
     patient = patient_of(gateway, person)

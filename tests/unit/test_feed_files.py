@@ -27,7 +27,7 @@ def test_the_feeds_that_come_with_the_gateway_load_and_have_their_adapters() -> 
         ('name = "x"\nformat = "f"\ncharset = "ebcdic-9"', "character set"),
         ('name = "x"\nformat = "f"\nlane = 1', "lane"),
         ('name = "x"\nformat = "f"\ndoors = ["ftp"]', "doors"),
-        ("name = ", "line 1"),
+        ("name = ", "Invalid value"),
     ],
 )
 def test_a_wrong_line_is_refused_and_named(text: str, word: str) -> None:
@@ -46,3 +46,11 @@ def test_a_feed_without_an_adapter_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_ones_own_replaces_by_name(tmp_path: Path) -> None:
     (tmp_path / "h.toml").write_text('name = "hospital"\nformat = "hospital_hl7v2"\ntitle = "Mine"')
     assert feeds.load(registry.ADAPTERS, tmp_path)["hospital"].title == "Mine"
+
+
+def test_test_messages_are_taken_everywhere_but_in_production_unless_the_file_says_otherwise() -> None:
+    text = 'name = "a"\nformat = "f"\n'
+    assert feeds.parse(text, where="a").accept_test_messages
+    assert not feeds.parse(text, where="a", production=True).accept_test_messages
+    assert feeds.parse(text + "accept_test_messages = true", where="a", production=True).accept_test_messages
+    assert not feeds.parse(text + "accept_test_messages = false", where="a").accept_test_messages

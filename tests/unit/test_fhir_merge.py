@@ -112,7 +112,7 @@ CLEARS = st.lists(
 )
 ARRIVALS = st.tuples(
     st.sampled_from(list(Mode)),
-    st.integers(0, 4),
+    st.sampled_from([0, 1, 2, 13, 30]),
     CLEARS,
     st.lists(st.sampled_from(["status", "gender", "birthDate"]), max_size=2),
     st.sampled_from(["a", "b"]),
@@ -125,7 +125,7 @@ def arrival(resource, about):
     return Change(resource, mode, event_time=at(hour), clear=tuple(clear), weak=tuple(weak)), feed, at(received)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.sampled_from([PATIENTS, ENCOUNTERS]).flatmap(
     lambda kind: st.lists(st.tuples(kind, ARRIVALS), min_size=2, max_size=6)), st.randoms(use_true_random=False))  # fmt: skip
 def test_any_order_of_arrival_ends_in_the_same_bytes(changes, random):
@@ -174,6 +174,16 @@ def test_a_mention_fills_what_nobody_stated_and_yields_to_who_states_it():
         "resourceType": "Patient", "id": "p", "gender": "male", "birthDate": "1948",
     }  # fmt: skip
     assert after(patient(Mode.ENSURE, 9, gender="other"), patient(hour=1, gender="male"))["gender"] == "male"
+
+
+def test_mentions_of_one_day_are_written_once_and_a_later_day_replaces_them():
+    first = patient(Mode.ENSURE, 1, name=[{"text": "A"}])
+    stored, state, _ = fold([(first, "a", at(5))])
+    for hour in (2, 3, 4):
+        again = patient(Mode.ENSURE, hour, name=[{"text": "A"}])
+        assert fold([(again, "b", at(6))], stored, state)[:2] == (stored, state)
+    tomorrow = patient(Mode.ENSURE, 24, name=[{"text": "B"}])
+    assert after(first, tomorrow)["name"] == after(tomorrow, first)["name"] == [{"text": "B"}]
 
 
 def test_a_weak_element_does_not_overwrite_a_stated_one():

@@ -31,7 +31,9 @@ def test_a_wrong_value_is_refused_without_being_repeated() -> None:
 
 
 def test_secrets_are_masked_at_start() -> None:
-    shown = settings.load({"SUNDBRO_DATABASE_URL": "postgresql://u:s3cret@h/d", "SUNDBRO_ID_SECRET": "ab" * 32}).masked()
+    shown = settings.load(
+        {"SUNDBRO_DATABASE_URL": "postgresql://u:s3cret@h/d", "SUNDBRO_ID_SECRET": "ab" * 32}
+    ).masked()
     assert "s3cret" not in str(shown)
     assert "abab" not in str(shown)
 

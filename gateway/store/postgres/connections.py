@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -75,10 +75,11 @@ async def _as_it_is(_: Any) -> None:
 class Connections:
     """A pool whose connections have the store's schema as their search_path. Lost ones are replaced on use."""
 
-    def __init__(self, url: str, schema: str, *, size: int) -> None:
+    def __init__(self, url: str, schema: str, *, size: int, settings: Mapping[str, str] | None = None) -> None:
         self._url = url
         self._search_path = f'"{schema}"'  # quoted: a schema may be called `user` or `order`
         self._size = size
+        self._settings = {**_SETTINGS, **(settings or {}), "search_path": self._search_path}
         self._pool: asyncpg.Pool[Any] | None = None
 
     async def open(self) -> None:
@@ -91,7 +92,7 @@ class Connections:
                 max_size=self._size,
                 max_inactive_connection_lifetime=0,
                 command_timeout=_COMMAND_SECONDS,
-                server_settings={**_SETTINGS, "search_path": self._search_path},
+                server_settings=self._settings,
                 reset=_as_it_is,
             )
 

@@ -58,11 +58,15 @@ class Row:
     id: str
     rid: int = 0
     stored_version: int = 0
+    stored_as: str = ""
+    """Which transaction wrote the stored row (xmin): when that has changed, so has the row, versioned or not."""
     version: int = 0
     updated: dt.datetime = _LONG_AGO
     deleted: bool = False
     lane: str = ""
     precedence: Precedence | None = None
+    feed: str = ""
+    """The feed whose PUT made the content, for the first merge into it."""
     digest: bytes = b""
     message: int = 0
     state: str | None = None

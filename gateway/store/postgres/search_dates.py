@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from gateway.search.query import DateTerm, Prefix
 
-LONG: Final = dt.timedelta(days=2)
-"""An interval longer than this stands in the index `resource_long` (migration 0002, which writes the same figure)."""
-_LONG_SQL: Final = "r.high - r.low > interval '2 days'"
+LONG: Final = dt.timedelta(days=32)
+"""An interval longer than this stands in the index `resource_long` (migration 0002, which writes the same figure). Most
+encounters are shorter; what is open at its end, or known by its year alone, is longer."""
+_LONG_SQL: Final = "r.high - r.low > interval '32 days'"
+RESOURCE: Final = "resource r"
 _EXACT: Final = frozenset({Prefix.EQ, Prefix.SA})
 _EARLIEST: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
@@ -78,16 +80,28 @@ def range_of_updated(term: DateTerm, put: Arguments) -> list[str]:
     return [*range_of(term, "r.updated", put), *lower]
 
 
-def windows(terms: Sequence[DateTerm], put: Arguments) -> list[list[str]]:
-    """Return the conditions of the branches that together hold whatever answers all terms: one, or short and long."""
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Conditions of a branch, and what it reads from."""
+
+    conditions: list[str]
+    source: str = RESOURCE
+
+
+def windows(terms: Sequence[DateTerm], type_code: int, put: Arguments) -> list[Branch]:
+    """Return the windows that together hold whatever answers all terms: one, or short intervals and long ones.
+
+    Long ones are read by their own index first (`offset 0` keeps the planner from merging the two selects).
+    """
     loose = [term for term in terms if not all(prefix in _EXACT for prefix, _, _ in term.values)]
     bottoms = [bottom for term in loose if (bottom := _bound(term, _bottom, min)) is not None]
     if not bottoms or len(loose) < len(terms):
-        return [[]]
+        return [Branch([])]
     bottom = max(bottoms)
+    long = f"r.type = {type_code:d} and not r.deleted and {_LONG_SQL} and r.high >= {put(bottom)}"
     return [
-        [f"r.low >= {put(_back(bottom, LONG))}", f"not ({_LONG_SQL})"],
-        [_LONG_SQL, f"r.high >= {put(bottom)}"],
+        Branch([f"r.low >= {put(_back(bottom, LONG))}", f"not ({_LONG_SQL})"]),
+        Branch([], f"(select * from resource r where {long} offset 0) r"),
     ]
 
 

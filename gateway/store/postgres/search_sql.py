@@ -24,22 +24,19 @@ A condition on tokens that must not drive is written `(tokens && $1) is true`, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.search import parameters
 from gateway.search.query import DateTerm, Query, ReferenceTerm, Sort, TokenTerm
 from gateway.store.postgres import search_dates as dates
-from gateway.store.postgres.search_dates import Arguments
-
-Frequent = Callable[[Collection[int]], float]
-"""Says about how many resources hold one of these tokens."""
+from gateway.store.postgres.frequencies import Frequencies
+from gateway.store.postgres.search_dates import RESOURCE, Arguments, Branch
 
 _INSTANT: Final = "interval '1 millisecond'"
 _CODE_BRANCHES_MAX: Final = 8
-_RARE_ROWS_MAX: Final = 3000
-"""Up to about so many matches the token index is cheaper than walking the order and filtering."""
+_NEWEST: Final = frozenset({Sort.NEWEST, Sort.DATE_NEWEST})
 _COLUMNS: Final = "r.rid, {key} as key, r.version, r.updated, r.id, r.lane, r.body"
 
 
@@ -51,42 +48,31 @@ class Statement:
     arguments: list[Any]
 
 
-@dataclass(slots=True)
-class _Plan:
-    """Conditions that every branch has, and the branches' own."""
-
-    shared: list[str]
-    branches: list[list[str]]
-    dated: bool
-    """Whether the conditions leave out resources without a main date."""
-
-
-def page(query: Query, type_code: int, frequent: Frequent) -> Statement:
+def page(query: Query, type_code: int, frequencies: Frequencies) -> Statement:
     """Return the statement for one page: columns rid, key, version, updated, id, lane, body; count + 1 rows."""
-    put = Arguments()
-    plan = _plan(query, type_code, frequent, put)
+    plan = _Plan(query, type_code, frequencies)
     limit = query.count + 1
     selects = [
-        f"select {_COLUMNS.format(key=_key(query.sort))} from resource r where {' and '.join(conditions)}"
+        f"select {_COLUMNS.format(key=_key(query.sort))} from {branch.source} where {' and '.join(conditions)}"
         f" order by {order} limit {limit}"
         for branch in plan.branches
-        for conditions, order in _walks(query, [*plan.shared, *branch], put, dated=plan.dated)
+        for conditions, order in _walks(query, [*plan.shared, *branch.conditions], plan.put, dated=plan.dated)
     ]
     if len(selects) == 1:
-        return Statement(selects[0], put.values)
+        return Statement(selects[0], plan.put.values)
     joined = "\nunion all\n".join(f"({select})" for select in selects)
-    outer = "key desc nulls last, rid desc" if query.sort in {Sort.NEWEST, Sort.DATE_NEWEST} else "key nulls last, rid"
-    return Statement(f"select * from (\n{joined}\n) found order by {outer} limit {limit}", put.values)
+    outer = "key desc nulls last, rid desc" if query.sort in _NEWEST else "key nulls last, rid"
+    return Statement(f"select * from (\n{joined}\n) found order by {outer} limit {limit}", plan.put.values)
 
 
-def total(query: Query, type_code: int, frequent: Frequent) -> Statement:
+def total(query: Query, type_code: int, frequencies: Frequencies) -> Statement:
     """Return the statement that counts all matches, wherever the page is."""
-    put = Arguments()
-    plan = _plan(query, type_code, frequent, put)
+    plan = _Plan(query, type_code, frequencies)
     counts = [
-        f"(select count(*) from resource r where {' and '.join([*plan.shared, *branch])})" for branch in plan.branches
+        f"(select count(*) from {branch.source} where {' and '.join([*plan.shared, *branch.conditions])})"
+        for branch in plan.branches
     ]
-    return Statement(f"select {' + '.join(counts)}", put.values)
+    return Statement(f"select {' + '.join(counts)}", plan.put.values)
 
 
 def _key(sort: Sort) -> str:
@@ -96,7 +82,7 @@ def _key(sort: Sort) -> str:
 def _walks(query: Query, conditions: list[str], put: Arguments, *, dated: bool) -> list[tuple[list[str], str]]:
     """Return (conditions, order) of the index walks of one branch: two where some resources have no main date."""
     after = query.after
-    newest = query.sort in {Sort.NEWEST, Sort.DATE_NEWEST}
+    newest = query.sort in _NEWEST
     sign, way = ("<", " desc") if newest else (">", "")
     column = _key(query.sort)
     undated = [*conditions, "r.low is null"]
@@ -111,103 +97,125 @@ def _walks(query: Query, conditions: list[str], put: Arguments, *, dated: bool) 
     return [([*conditions, "r.low is not null"], order), (undated, f"r.rid{way}")]
 
 
-def _plan(query: Query, type_code: int, frequent: Frequent, put: Arguments) -> _Plan:
-    known = parameters.of(query.type)
-    shared = [f"r.type = {type_code:d}", "not r.deleted"]
-    tokens = [term for term in query.terms if isinstance(term, TokenTerm | ReferenceTerm)]
-    main = [term for term in query.terms if isinstance(term, DateTerm) and term.parameter == known.main_date]
-    others = [term for term in query.terms if isinstance(term, DateTerm) and term.parameter != known.main_date]
-    branches, drivers = _token_branches(query, tokens, frequent, put)
-    shared += [_held(query, term, put) for term in tokens if term not in drivers]
-    for term in query.updated:
-        shared += [
-            dates.condition(term, "r.updated", f"(r.updated + {_INSTANT})", put),
-            *dates.range_of_updated(term, put),
-        ]
-    for term in main:
-        shared += [dates.condition(term, "r.low", "r.high", put), *dates.range_of(term, "r.low", put)]
-    drives = branches == [[]] and not main
-    for number, term in enumerate(others):
-        shared.append(dates.beside(term, type_code, put, drives=drives and number == 0))
-    if main and not _narrow(query, drivers):
-        branches = [[*branch, *window] for branch in branches for window in dates.windows(main, put)]
-    return _Plan(shared, branches, dated=bool(main))
+class _Plan:
+    """What a query becomes: the conditions of all branches, the branches, and the arguments of both."""
+
+    def __init__(self, query: Query, type_code: int, frequencies: Frequencies) -> None:
+        self.put = Arguments()
+        self._query = query
+        self._type = type_code
+        self._frequencies = frequencies
+        self.shared = [f"r.type = {type_code:d}", "not r.deleted"]
+        main_date = parameters.of(query.type).main_date
+        main = [term for term in query.terms if isinstance(term, DateTerm) and term.parameter == main_date]
+        beside = [term for term in query.terms if isinstance(term, DateTerm) and term.parameter != main_date]
+        tokens = [term for term in query.terms if isinstance(term, TokenTerm | ReferenceTerm)]
+        self.dated = bool(main)
+        """Whether the conditions leave out resources without a main date."""
+        branches, drivers = self._drive(tokens)
+        self.shared += [self._held(term) for term in tokens if term not in drivers]
+        self._dates(main, beside, driven=branches != [Branch([])] or bool(main))
+        narrow = bool(query.ids) or any(isinstance(term, ReferenceTerm) or not term.codes for term in drivers)
+        windows = dates.windows(main, type_code, self.put) if main and not narrow else [Branch([])]
+        self.branches = [
+            Branch([*branch.conditions, *window.conditions], window.source)
+            for branch in branches
+            if branch.source == RESOURCE
+            for window in windows
+        ] + [branch for branch in branches if branch.source != RESOURCE]
+
+    def _dates(self, main: Sequence[DateTerm], beside: Sequence[DateTerm], *, driven: bool) -> None:
+        put = self.put
+        for term in self._query.updated:
+            self.shared.append(dates.condition(term, "r.updated", f"(r.updated + {_INSTANT})", put))
+            self.shared += dates.range_of_updated(term, put)
+        for term in main:
+            self.shared += [dates.condition(term, "r.low", "r.high", put), *dates.range_of(term, "r.low", put)]
+        for number, term in enumerate(beside):
+            self.shared.append(dates.beside(term, self._type, put, drives=not driven and number == 0))
+
+    def _drive(
+        self, terms: Sequence[TokenTerm | ReferenceTerm]
+    ) -> tuple[list[Branch], list[TokenTerm | ReferenceTerm]]:
+        """Return the branches, and the terms that they stand for."""
+        query, put = self._query, self.put
+        if query.ids:
+            return [Branch([f"r.id = any({put(list(query.ids), '::text[]')})"])], []
+        patient = next((t for t in terms if isinstance(t, ReferenceTerm) and _of_patient(query.type, t)), None)
+        code = next((t for t in terms if isinstance(t, TokenTerm) and t.codes), None)
+        if patient is not None:
+            branches = self._patients(patient)
+            if code is None or len(branches) > 1:
+                return branches, [patient]
+            ways = [[*branches[0].conditions, *way] for way in (*self._code_columns(code), self._other_codes(code))]
+            return [Branch(way) for way in ways], [patient, code]
+        if code is not None:
+            others = self._other_codes(code)
+            others_branch = Branch(others[1:], _first(others[0])) if self._rare(code.codes) else Branch(others)
+            return [*(Branch(way) for way in self._code_columns(code)), others_branch], [code]
+        rarest = min(terms, key=lambda term: self._frequencies.rows(term.values), default=None)
+        if rarest is not None and self._rare(rarest.values):
+            return [Branch([], _first(self._tokens(rarest.values, drives=True)))], [rarest]
+        return [Branch([])], []
+
+    def _patients(self, term: ReferenceTerm) -> list[Branch]:
+        values = list(term.values)
+        column = f"r.patient = {self.put(values[0])}" if len(values) == 1 else _in("r.patient", values, self.put)
+        patient = parameters.of(self._query.type).get("patient")
+        places = patient.paths if patient is not None else ()
+        if term.parameter == "patient" and len(places) == 1 and not any(step.repeats for step in places[0].steps):
+            return [Branch([column])]
+        # the second patient of an appointment, and what `subject` may be besides, stand among the tokens
+        others = f"(r.patient is null or not {_in('r.patient', values, self.put)})"
+        return [Branch([column]), Branch([others], _first(self._tokens(values, drives=True)))]
+
+    def _code_columns(self, term: TokenTerm) -> list[list[str]]:
+        """Return the conditions of a branch per code by its column, which holds the preferred coding's."""
+        codes = list(dict.fromkeys(term.codes))
+        bare = [value for value, code in zip(term.values, term.codes, strict=True) if value == code]
+        exact: list[str] = []
+        if len(bare) < len(term.values):
+            full = self._tokens(term.values)
+            exact = [f"({_in('r.code', bare, self.put)} or {full})" if bare else full]
+        if len(codes) <= _CODE_BRANCHES_MAX:
+            return [[f"r.code = {self.put(code)}", *exact] for code in codes]
+        return [[_in("r.code", codes, self.put), *exact]]
+
+    def _other_codes(self, term: TokenTerm) -> list[str]:
+        """Return the conditions of the branch for resources whose preferred coding is another, the driving one first.
+
+        The code-only form of a coding that is not preferred stands among the tokens, its form with a system always.
+        """
+        codes = list(dict.fromkeys(term.codes))
+        others = f"(r.code is null or not {_in('r.code', codes, self.put)})"
+        return [self._tokens(codes, drives=self._rare(codes)), self._tokens(term.values), others]
+
+    def _held(self, term: TokenTerm | ReferenceTerm) -> str:
+        """Return the condition for a term that drives nothing."""
+        held = self._tokens(term.values)
+        if isinstance(term, TokenTerm):
+            return f"({_in('r.code', term.values, self.put)} or {held})" if term.codes else held
+        if _of_patient(self._query.type, term):
+            return f"({_in('r.patient', term.values, self.put)} or {held})"
+        return held
+
+    def _rare(self, values: Sequence[int]) -> bool:
+        return self._frequencies.rare(values, self._type, self._query.count + 1)
+
+    def _tokens(self, values: Sequence[int], *, drives: bool = False) -> str:
+        overlap = f"r.tokens && {self.put(list(values), '::bigint[]')}"
+        return overlap if drives else f"({overlap}) is true"
 
 
-def _narrow(query: Query, drivers: Sequence[TokenTerm | ReferenceTerm]) -> bool:
-    """Say whether the branches hold so few resources that date bounds need no index of their own."""
-    return bool(query.ids) or any(isinstance(term, ReferenceTerm) or not term.codes for term in drivers)
+def _first(condition: str) -> str:
+    """Return a source that reads by one condition before all others; `offset 0` keeps the planner from merging them."""
+    return f"(select * from resource r where {condition} offset 0) r"
 
 
-def _token_branches(
-    query: Query, terms: Sequence[TokenTerm | ReferenceTerm], frequent: Frequent, put: Arguments
-) -> tuple[list[list[str]], list[TokenTerm | ReferenceTerm]]:
-    """Return the branches' own conditions and the terms that they stand for."""
-    if query.ids:
-        return [[f"r.id = any({put(list(query.ids), '::text[]')})"]], []
-    patient = next((t for t in terms if isinstance(t, ReferenceTerm) and _of_patient(query.type, t)), None)
-    code = next((term for term in terms if isinstance(term, TokenTerm) and term.codes), None)
-    if patient is not None:
-        branches = _patient_branches(query.type, patient, put)
-        if code is None or len(branches) > 1:
-            return branches, [patient]
-        return [[*branches[0], *branch] for branch in _code_branches(code, frequent, put)], [patient, code]
-    if code is not None:
-        return _code_branches(code, frequent, put), [code]
-    rarest = min(terms, key=lambda term: frequent(term.values), default=None)
-    if rarest is not None and frequent(rarest.values) <= _RARE_ROWS_MAX:
-        return [[f"r.tokens && {put(list(rarest.values), '::bigint[]')}"]], [rarest]
-    return [[]], []
-
-
-def _of_patient(resource_type: str, term: TokenTerm | ReferenceTerm) -> bool:
+def _of_patient(resource_type: str, term: ReferenceTerm) -> bool:
     """Say whether a term asks for patients: `patient`, or `subject` with an id that may be a patient's."""
-    if not isinstance(term, ReferenceTerm):
-        return False
     parameter = parameters.of(resource_type).get(term.parameter)
     return term.parameter == "patient" or (parameter is not None and parameter.as_patient)
-
-
-def _patient_branches(resource_type: str, term: ReferenceTerm, put: Arguments) -> list[list[str]]:
-    values = list(term.values)
-    column = f"r.patient = {put(values[0])}" if len(values) == 1 else _in("r.patient", values, put)
-    patient = parameters.of(resource_type).get("patient")
-    places = patient.paths if patient is not None else ()
-    if term.parameter == "patient" and len(places) == 1 and not any(step.repeats for step in places[0].steps):
-        return [[column]]
-    # the second patient of an appointment, and what `subject` may be besides, stand among the tokens
-    beside = f"(r.patient is null or not {_in('r.patient', values, put)})"
-    return [[column], [f"r.tokens && {put(values, '::bigint[]')}", beside]]
-
-
-def _code_branches(term: TokenTerm, frequent: Frequent, put: Arguments) -> list[list[str]]:
-    """Return a branch per code by its column, and one for resources whose preferred coding is another.
-
-    The code-only form of a coding that is not preferred stands among the tokens, its form with a system always.
-    """
-    codes = list(dict.fromkeys(term.codes))
-    bare = [value for value, code in zip(term.values, term.codes, strict=True) if value == code]
-    full = _tokens(term.values, put)
-    exact = [] if len(bare) == len(term.values) else [f"({_in('r.code', bare, put)} or {full})" if bare else full]
-    one_by_one = len(codes) <= _CODE_BRANCHES_MAX
-    branches = (
-        [[f"r.code = {put(code)}", *exact] for code in codes] if one_by_one else [[_in("r.code", codes, put), *exact]]
-    )
-    other = _tokens(codes, put, drives=frequent(codes) <= _RARE_ROWS_MAX)
-    return [*branches, [other, full, f"(r.code is null or not {_in('r.code', codes, put)})"]]
-
-
-def _held(query: Query, term: TokenTerm | ReferenceTerm, put: Arguments) -> str:
-    """Return the condition for a term that drives nothing."""
-    held = _tokens(term.values, put)
-    if isinstance(term, TokenTerm):
-        return f"({_in('r.code', term.values, put)} or {held})" if term.codes else held
-    return f"({_in('r.patient', term.values, put)} or {held})" if _of_patient(query.type, term) else held
-
-
-def _tokens(values: Sequence[int], put: Arguments, *, drives: bool = False) -> str:
-    overlap = f"r.tokens && {put(list(values), '::bigint[]')}"
-    return overlap if drives else f"({overlap}) is true"
 
 
 def _in(column: str, values: Sequence[int], put: Arguments) -> str:

@@ -48,6 +48,7 @@ class PostgresStore:
         schema: str = "sundbro",
         clock: Clock | None = None,
         connections_max: int = 12,
+        searches_max: int = 4,
     ) -> None:
         self._schema = schema
         self._connections = Connections(url, schema, size=connections_max)
@@ -63,7 +64,11 @@ class PostgresStore:
             rids=Numbers(_SQL["resource_numbers"]),
         )
         self._reads = Reads(self._connections, self._types)
-        self._searches = Searches(self._connections, self._types)
+        # A search decides its index itself: planning each question anew would cost as much as answering it.
+        self._search_connections = Connections(
+            url, schema, size=searches_max, settings={"plan_cache_mode": "force_generic_plan"}
+        )
+        self._searches = Searches(self._search_connections, self._types)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
         self._lookups: Trips[tuple[str, str], Version | None] = Trips(
@@ -77,6 +82,7 @@ class PostgresStore:
             rows = await connection.fetch("select name, code from resource_type")
         self._types.update({row["name"]: row["code"] for row in rows})
         await self._connections.open()
+        await self._search_connections.open()
         self._bell.start()
 
     async def stop(self) -> None:
@@ -84,6 +90,7 @@ class PostgresStore:
         await self._writes.finish()
         await self._lookups.finish()
         await self._bell.stop()
+        await self._search_connections.close()
         await self._connections.close()
 
     async def ready(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -21,7 +21,7 @@ from gateway.store.port import Advance, Applied, AppliedMessage, Batch, MessageW
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.inbox import Inbox, Marks
-from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Merge, Outgoing, Plan
+from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Mention, Merge, Outgoing, Plan
 from gateway.store.postgres.rows import (
     DATE_COLUMNS,
     RESOURCE_COLUMNS,
@@ -32,6 +32,7 @@ from gateway.store.postgres.rows import (
 
 _SQL = statements.load("apply")
 _ATTEMPTS_MAX = 8
+_MENTIONS_MAX = 50_000
 _BLOCK = 1000
 """What the sequences step by (migrations/0001_spine.sql)."""
 
@@ -71,6 +72,7 @@ class Transactor:
     clock: Clock
     seqs: Numbers
     rids: Numbers
+    mentions: set[Mention] = field(default_factory=set)
 
     async def commit(self, batches: Sequence[Batch]) -> list[Applied]:
         """Apply batches in one transaction. At most one has `advances`, and then it is the only one.
@@ -120,7 +122,9 @@ class Transactor:
         # meta.lastUpdated is written in whole milliseconds; the column says exactly the same.
         now = self.clock.now()
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        return Plan(inbox, rows, self.types, sequence, self.merge, self.extract, now)
+        if len(self.mentions) > _MENTIONS_MAX:
+            self.mentions.clear()
+        return Plan(inbox, rows, self.types, sequence, self.merge, self.extract, self.mentions, now)
 
     async def _write(self, connection: Connection, plan: Plan) -> None:
         plan.messages.sort(key=lambda record: record[10])  # by letter: two writers meet in the same order
@@ -190,8 +194,8 @@ def _place(message: MessageWrite) -> tuple[str, int]:
 async def _lock(connection: Connection, rows: Sequence[Row]) -> None:
     if not rows:
         return
-    held = {row["rid"]: row["version"] for row in await connection.fetch(_SQL["lock"], [row.rid for row in rows])}
-    if any(held.get(row.rid) != row.stored_version for row in rows):
+    held = {row["rid"]: row["stored_as"] for row in await connection.fetch(_SQL["lock"], [row.rid for row in rows])}
+    if any(held.get(row.rid) != row.stored_as for row in rows):
         raise _OutdatedError
 
 
@@ -231,6 +235,8 @@ def _row(found: Mapping[str, Any]) -> Row:
         id=found["id"],
         rid=found["rid"],
         stored_version=found["version"],
+        stored_as=found["stored_as"],
+        feed=found["feed"] or "",
         version=found["version"],
         updated=found["updated"],
         deleted=found["deleted"],

@@ -28,8 +28,10 @@ select 'control', '', asked.letter, asked.control, 0, '', false, '', 0, 0, false
 
 -- name: current
 -- The current rows of a batch's resources: $1 types, $2 ids, $3 whether the body is needed (to merge into).
+-- xmin names the transaction that wrote the row as it stands.
 select r.rid, r.type, r.id, r.version, r.updated, r.deleted, r.lane, r.event, r.received, r.line, r.digest, r.message,
-       r.state, case when asked.whole or r.state is not null then r.body end as body
+       r.state, case when asked.whole or r.state is not null then r.body end as body, r.xmin::text as stored_as,
+       case when asked.whole and r.state is null then (select feed from message m where m.seq = r.message) end as feed
   from unnest($1::smallint[], $2::text[], $3::boolean[]) as asked (type, id, whole)
   join resource r on r.type = asked.type and r.id = asked.id;
 
@@ -40,9 +42,10 @@ select nextval('message_seq') from generate_series(1, $1);
 select nextval('resource_rid') from generate_series(1, $1);
 
 -- name: lock
--- Take the rows that will change, in the order of all writers: $1 rids. The caller compares the versions with what it
--- planned from; a row that another transaction has meanwhile replaced is missing or newer, and the batch is planned again.
-select rid, version from resource where rid = any($1::bigint[]) order by type, id for update;
+-- Take the rows that will change, in the order of all writers: $1 rids. The caller compares xmin with what it planned
+-- from; a row that another transaction has meanwhile replaced or noted is missing or differs, and the batch is planned
+-- again.
+select rid, xmin::text as stored_as from resource where rid = any($1::bigint[]) order by type, id for update;
 
 -- name: supersede
 -- Move current rows aside; their next versions come in by COPY under the same rid: $1 rids.

@@ -1,0 +1,161 @@
+"""The parts of the API that need no server: page tokens, the error table, conditional reads, content types, printing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json as plain_json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import errors
+from gateway.access import Actor
+from gateway.access import scopes as access_scopes
+from gateway.clock import UTC, FrozenClock
+from gateway.formats import json
+from gateway.serve import answer, asking, routes
+from gateway.serve.paging import Pages
+from gateway.serve.pretty import pretty
+from gateway.store.port import Version
+
+START = dt.datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC)
+SECRET = b"0123456789abcdef"
+
+
+def actor(client: str = "a", *scopes: str) -> Actor:
+    return Actor(client, access_scopes.parse(scopes or ["system/*.rs"]))
+
+
+def test_a_page_token_opens_for_its_caller_until_it_expires():
+    clock = FrozenClock(START)
+    pages = Pages(SECRET, clock)
+    place = {"type": "Patient", "pairs": [["identifier", "2512489996"]], "rid": 7}
+    token = pages.seal(actor(), place)
+    assert pages.open(actor(), token) == place
+    assert Pages(SECRET, clock).open(actor(), token) == place  # another process
+    for other in (actor("b"), actor("a", "system/*.r")):
+        with pytest.raises(errors.Denied):
+            pages.open(other, token)
+    with pytest.raises(errors.Incorrect):
+        Pages(b"another secret..", clock).open(actor(), token)
+    clock.advance(dt.timedelta(hours=1))
+    with pytest.raises(errors.Gone):
+        pages.open(actor(), token)
+
+
+def test_a_page_token_shows_nothing():
+    pages = Pages(SECRET, FrozenClock(START))
+    place = {"pairs": [["identifier", "2512489996"]]}
+    one, other = pages.seal(actor(), place), pages.seal(actor(), place)
+    assert one != other
+    assert "2512489996" not in one
+
+
+def test_a_question_too_long_for_a_link_is_refused_in_words():
+    with pytest.raises(errors.TooLarge):
+        Pages(SECRET, FrozenClock(START)).seal(actor(), {"pairs": [["_id", "".join(f"{n:x}" for n in range(9000))]]})
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_no_page(text):
+    with pytest.raises(errors.Incorrect):
+        Pages(SECRET, FrozenClock(START)).open(actor(), text)
+
+
+def kinds(kind: type[errors.SundbroError]):
+    for below in kind.__subclasses__():
+        yield below
+        yield from kinds(below)
+
+
+@pytest.mark.parametrize(
+    "kind", sorted({*kinds(errors.SundbroError)}, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__
+)
+def test_every_failure_has_its_status_and_code(kind):
+    if kind.__module__ != "gateway.errors":
+        return
+    error = kind("what went wrong", at="where")
+    refused = answer.refusal(error)
+    issue = json.loads(refused.resource)["issue"][0]
+    if kind is errors.Misconfigured:
+        assert (refused.status, issue["code"]) == (500, "exception")
+        assert issue["diagnostics"] != "what went wrong"
+        return
+    assert (refused.status, issue["code"]) == (kind.status, kind.issue)
+    assert issue["diagnostics"] == "what went wrong"
+    assert issue["expression"] == ["where"]
+    names = {name for name, _ in refused.headers}
+    assert (b"www-authenticate" in names) is (refused.status == 401)
+    assert (b"retry-after" in names) is (refused.status in {429, 503})
+
+
+def test_a_bug_shows_nothing():
+    refused = answer.refusal(ZeroDivisionError("secret"))
+    assert refused.status == 500
+    assert b"secret" not in refused.resource
+
+
+@given(st.integers(0, 10**9), st.integers(-3, 3))
+def test_if_modified_since_has_whole_seconds(milliseconds, seconds):
+    moment = START + dt.timedelta(milliseconds=milliseconds)
+    version = Version("Basic", "x", 1, moment, b"{}")
+    since = moment.replace(microsecond=0) + dt.timedelta(seconds=seconds)
+    header = since.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    assert answer.unchanged(version, "", header) is (seconds >= 0)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=10)
+    | st.decimals(allow_nan=False, allow_infinity=False, places=2),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=5))
+def test_pretty_changes_nothing_but_blanks(value):
+    raw = plain_json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode("utf-8", "replace")
+    shown = pretty(raw)
+    assert plain_json.loads(shown) == plain_json.loads(raw)
+
+
+def test_pretty_keeps_the_digits():
+    assert pretty(json.dumps({"value": Decimal("1.20"), "list": [], "none": {}})) == (
+        b'{\n  "value": 1.20,\n  "list": [],\n  "none": {}\n}\n'
+    )
+
+
+@given(st.text(max_size=60))
+def test_any_accept_header_is_a_content_type_or_a_refusal(accept):
+    try:
+        assert asking.media_type(accept, "") in {"application/fhir+json", "application/json"}
+    except errors.NotAcceptable:
+        return
+
+
+@given(st.binary(max_size=200))
+def test_any_query_string_is_pairs_or_a_refusal(query):
+    try:
+        pairs = asking.pairs_of(query)
+    except errors.Incorrect:
+        return
+    assert all(isinstance(name, str) and isinstance(value, str) for name, value in pairs)
+
+
+@given(st.sampled_from(["GET", "POST", "PUT", "BREW", ""]), st.text(max_size=40).map(lambda text: "/" + text))
+def test_any_address_has_a_row_or_a_refusal(method, path):
+    try:
+        assert routes.find(method, path).route in routes.TABLE
+    except (errors.NotFound, errors.NotAllowed) as refused:
+        assert refused.status in {404, 405}  # noqa: PT017
+
+
+def test_every_row_of_the_table_is_found_by_its_own_pattern():
+    for row in routes.TABLE:
+        path = row.pattern.replace("{type}", "Patient").replace("{id}", "x").replace("{version}", "3")
+        assert routes.find(row.method, path).route is row
