@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from gateway.app import doors, web, workers
+from gateway.app import doors, garbage, web, workers
 from gateway.app import parts as root
 from gateway.errors import Misconfigured, Unavailable
 from gateway.observe import events, metrics
@@ -105,6 +105,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         mllp = await stack.enter_async_context(doors.opened(parts, served.intake)) if "receive" in roles else ""
         with contextlib.suppress(TimeoutError):  # a translator that does not come up is told and started again
             await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ready)), READY_SECONDS_MAX)
+        garbage.collect_rarely()
         yield Running(parts, served.address, mllp)
 
 

@@ -14,6 +14,7 @@ import uuid
 import uvloop
 
 from gateway import settings as setting
+from gateway.app import garbage
 from gateway.app import parts as root
 from gateway.observe import events, metrics
 from gateway.settings import Settings
@@ -117,6 +118,7 @@ async def _child(name: str) -> None:
     orphaned.add_done_callback(lambda _: stop.set())
     tell, traced = root.tell_of(settings, name, metrics.Metrics())
     async with root.parts(settings, settings.database_url, tell) as parts:
+        garbage.collect_rarely()
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
         await translator(parts, f"{name}-{uuid.uuid4().hex[:8]}").run(stop)

@@ -147,16 +147,26 @@ def _reference(name: str, only: str, *, as_patient: bool) -> Visit:
     def visit(value: Any, index: Index) -> None:
         if type(value) is not dict or type(text := value.get("reference")) is not str:
             return
-        target = literal(text)
-        if target is None or (only and type_of(target) != only) or (as_patient and type_of(target) == "Patient"):
+        found = _reference_hash(name, only, text, as_patient)
+        if found is None:
             return
-        found = reference(name, target)
         if patient and index.patient is None:
             index.patient = found
         else:
             index.tokens.append(found)
 
     return visit
+
+
+@functools.lru_cache(maxsize=1 << 13)
+def _reference_hash(name: str, only: str, text: str, as_patient: bool) -> int | None:  # noqa: FBT001
+    """Return the hash of a reference, None when the parameter does not look at it. The resources of a message all name
+    the same patient, request and performer.
+    """
+    target = literal(text)
+    if target is None or (only and type_of(target) != only) or (as_patient and type_of(target) == "Patient"):
+        return None
+    return reference(name, target)
 
 
 def _inline(name: str) -> Visit:

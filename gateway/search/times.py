@@ -33,6 +33,7 @@ _SHAPE = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=4096)  # the results of a message were all taken at one time
 def interval(text: str) -> Interval:
     """Return what a FHIR date, dateTime or instant covers: a year, month, day, minute, second or fraction of one.
 
@@ -117,7 +118,6 @@ def _slow(text: str) -> Interval:
     return low, _add(low, dt.timedelta(microseconds=max(1, 10 ** (6 - len(fraction)))) if fraction else _SECOND)
 
 
-@functools.lru_cache(maxsize=8192)
 def _date(text: str) -> Interval:
     parts = _SHAPE.fullmatch(text)
     if parts is None or parts["time"] is not None:
