@@ -26,6 +26,8 @@ from gateway.translate.registry import Station
 
 GROUP = "translate"
 RETRY_SECONDS_MAX = 5.0
+BATCH_MIN = 10
+"""A batch that outlived its lease is tried again in smaller ones, down to this many messages: never the same way for ever."""
 YIELD_EVERY = 8
 """Messages translated before other tasks of this process get a turn."""
 
@@ -65,7 +67,7 @@ class Translator:
         self._store = store
         self._tell = tell
         self._clock = clock
-        self._batch_max = batch_max
+        self._batch_max = self._batch = batch_max
         self._stopped: set[str] = set()
         self._limits = {name: RejectionLimit(station.feed) for name, station in stations.items()}
 
@@ -89,6 +91,7 @@ class Translator:
                         raise work.bug
                 except Fenced:
                     applying = None
+                    self._batch = max(BATCH_MIN, self._batch // 2)
                     self._holding.forget()
                 except Unavailable as error:
                     applying = None
@@ -114,7 +117,7 @@ class Translator:
         if not wants:
             await asyncio.sleep(0.2)
             return []
-        return await self._backbone.fetch(wants, records_max=self._batch_max, wait_seconds=RENEW_SECONDS / 2)
+        return await self._backbone.fetch(wants, records_max=self._batch, wait_seconds=RENEW_SECONDS / 2)
 
     async def _translate(self, delivered: list[Delivered]) -> Work:
         """Prepare a batch in the order of reception; positions move past exactly what was prepared."""
@@ -171,6 +174,7 @@ class Translator:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_SECONDS_MAX)
                 continue
+            self._batch = min(self._batch_max, self._batch + BATCH_MIN)
             self._announce(work, applied, time.perf_counter() - started)
             await self._watch_limits(work)
             return
