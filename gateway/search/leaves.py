@@ -159,7 +159,7 @@ def _reference(name: str, only: str, *, as_patient: bool) -> Visit:
 
 
 @functools.lru_cache(maxsize=1 << 13)
-def _reference_hash(name: str, only: str, text: str, as_patient: bool) -> int | None:  # noqa: FBT001
+def _reference_hash(name: str, only: str, text: str, as_patient: bool) -> int | None:
     """Return the hash of a reference, None when the parameter does not look at it. The resources of a message all name
     the same patient, request and performer.
     """
