@@ -99,6 +99,14 @@ class Gateway:
             self.process.terminate()
             self.process.wait(60)
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return processor time used so far, by part: what a message costs, however busy the machine is otherwise."""
+        assert self.process
+        postmaster = int((self.settings.data / "postgres" / "postmaster.pid").read_text().split()[0])
+        parts = {"doors": [self.process.pid], "translators": [], "postgresql": [postmaster, *children(postmaster)]}
+        parts["translators"] = [pid for pid in children(self.process.pid) if pid not in parts["postgresql"]]
+        return {part: sum(cpu_of(pid) for pid in pids) for part, pids in parts.items()}
+
     def memory_mb(self) -> dict[str, float]:
         """Return resident (RSS) and proportional (PSS) memory of the gateway's processes, PostgreSQL and Kafka apart."""
         assert self.process
@@ -115,6 +123,14 @@ class Gateway:
             found["pss"] += values["Pss"] / 1024
             found["processes"] += 1
         return found
+
+
+def cpu_of(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:
@@ -231,8 +247,10 @@ async def measure(kafka: str, seconds: float) -> dict[str, Any]:
 
             took, _ = await oru(600)  # warms caches and tells how much is seconds' worth
             count = max(600, int(600 / took * seconds))
+            used = gateway.cpu_seconds()
             took, _ = await oru(count)
             result["oru_messages_per_second"] = count / took
+            result |= {f"oru_cpu_ms_{part}": (now - used[part]) / count * 1000 for part, now in gateway.cpu_seconds().items()}
             result["oru_bytes"] = len(next(results))
             before = await gateway.numbers()
             half = result["oru_messages_per_second"] / 2
@@ -245,10 +263,12 @@ async def measure(kafka: str, seconds: float) -> dict[str, Any]:
                 f"visible_p{int(s * 100)}_ms": (measured.visible_seconds(s) or 0) * 1000 for s in (0.5, 0.95, 0.99)
             }
             bodies = list(islice(Home(citizens, clock).batches(READINGS_A_BATCH), max(20, int(20 * seconds))))
-            began = time.perf_counter()
+            used, began = gateway.cpu_seconds(), time.perf_counter()
             await by_http(gateway, bodies)
             await searchable(gateway, "home", len(bodies))
             result["readings_per_second"] = len(bodies) * READINGS_A_BATCH / (time.perf_counter() - began)
+            spent = {part: now - used[part] for part, now in gateway.cpu_seconds().items()}
+            result |= {f"reading_cpu_us_{part}": spent[part] / len(bodies) / READINGS_A_BATCH * 1e6 for part in spent}
             memory = gateway.memory_mb()
             result |= {"memory_mb": memory["pss"], "memory_rss_mb": memory["rss"], "processes": memory["processes"]}
         finally:

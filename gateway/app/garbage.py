@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-_THRESHOLDS: Final = (50_000, 20, 50)
+_THRESHOLDS: Final = (100_000, 20, 50)
 
 
 def collect_rarely() -> None:

@@ -45,6 +45,7 @@ class Write:
     """The lane of the person it is about; '' for what belongs to nobody, published under its own type/id."""
     clear: tuple[str, ...] = ()
     index: Index = field(default_factory=Index)
+    """Of a PUT, or where `expect` is given; the store indexes merged content by itself."""
     weak: tuple[str, ...] = ()  # of the Change
     expect: int | None = None
     """Only a replay gives it: written whole, as version `expect` + 1, if the store still holds version `expect` (0: has

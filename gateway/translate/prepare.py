@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from gateway.fhir.body import content_digest
 from gateway.fhir.body import prepare as serialise
 from gateway.fhir.validate import validate
-from gateway.model import Change, Position, RawMessage, Reason, RejectionCode, Translation
+from gateway.model import Change, Mode, Position, RawMessage, Reason, RejectionCode, Translation
 from gateway.search.index import extract
+from gateway.search.query import Index
 from gateway.store.port import MessageWrite, Write
 from gateway.translate.provenance import provenance
 from gateway.translate.registry import Station
@@ -62,7 +63,8 @@ def write_of(change: Change, raw: RawMessage, source: str) -> Write:
         lane=change.lane or "",
         clear=change.clear,
         weak=change.weak,
-        index=extract(resource),
+        # What is merged is indexed when it has been merged.
+        index=extract(resource) if change.mode is Mode.PUT else Index(),
     )
 
 

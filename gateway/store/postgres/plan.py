@@ -244,15 +244,17 @@ class Plan:
             )
             if mention in self.mentions:
                 return False
-        stored, state = self._known(row)
+        stored, known = self._known(row)
         lane = Lane(write.lane) if write.lane else None
         change = Change(json.loads(write.body), write.mode, lane, write.event_time, write.clear, write.weak)
-        resource, state, late = self.merge(stored, state, change, feed=message.feed, received_at=message.received_at)
+        resource, state, late = self.merge(stored, known, change, feed=message.feed, received_at=message.received_at)
+        if resource is stored and state is known:
+            if mention is not None:
+                self.mentions.add(mention)
+            return late
         body = bodies.prepare(resource)
         digest = bodies.content_digest(body)
         written = json.dumps(state).decode()
-        if mention is not None and digest == row.digest and written == row.state:
-            self.mentions.add(mention)
         row.noted = row.noted or written != row.state
         row.state, row.resource = written, resource
         if digest != row.digest:
