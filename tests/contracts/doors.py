@@ -216,7 +216,7 @@ def feed_with(feed: Feed, **options: Any) -> Feed:
     return replace(feed, options={**feed.options, **options}, **own)
 
 
-async def until(so: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(so: Callable[[], object], seconds: float = 30.0) -> None:
     """Return when it is so."""
     async with asyncio.timeout(seconds):
         while not so():

@@ -54,7 +54,7 @@ async def value(postgres: EmbeddedPostgres, sql: str) -> object:
         await connection.close()
 
 
-async def until_it_answers(postgres: EmbeddedPostgres, sql: str, seconds: float = 20) -> object:
+async def until_it_answers(postgres: EmbeddedPostgres, sql: str, seconds: float = 60) -> object:
     end = time.monotonic() + seconds
     while True:
         try:
