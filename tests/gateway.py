@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -204,10 +204,9 @@ class Gateway:
         ours = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                command = process.cmdline()
-                if len(command) > 2 and command[2].startswith("gateway."):  # python -m gateway.…
-                    if process.environ().get("SUNDBRO_DATA") == str(self.data):
-                        ours.append(process)
+                module = "".join(process.cmdline()[2:3])  # python -m gateway.…
+                if module.startswith("gateway.") and process.environ().get("SUNDBRO_DATA") == str(self.data):
+                    ours.append(process)
         return ours
 
     def remove(self) -> None:
@@ -402,12 +401,3 @@ class Gateway:
 def _kill(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.Error):
         process.kill()
-
-
-@contextlib.contextmanager
-def together(*gateways: Gateway) -> Iterator[None]:
-    """Remove all of several gateways in the end."""
-    with contextlib.ExitStack() as stack:
-        for gateway in gateways:
-            stack.callback(gateway.remove)
-        yield

@@ -84,6 +84,7 @@ class MessageWrite:
     reply_reused: bytes | None = None
     reply_content_type: str = ""
     replay: bool = False  # of a message that is in the inbox already: the duplicate rule does not apply
+    made: tuple[str, ...] | None = None  # `Type/id` of all a replayed message makes, where it writes only what differs
 
 
 @dataclass(frozen=True, slots=True)

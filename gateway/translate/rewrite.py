@@ -61,6 +61,7 @@ async def _apply(messages: list[MessageWrite], store: Store, done: Done) -> None
 async def _message(found: Comparison, receipt: str, writes: list[Write], store: Store) -> MessageWrite:
     """Return the message again with what it writes now: its own Provenance, brought up to date, goes with it."""
     message = found.prepared[receipt].write
+    message.made = tuple(f"{each.type}/{each.id}" for each in message.writes if each.id != message.provenance)
     provenance = next((write for write in message.writes if write.id == message.provenance), None)
     if provenance is not None:
         current = await store.read("Provenance", provenance.id)

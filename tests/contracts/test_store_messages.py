@@ -210,6 +210,29 @@ async def test_a_replay_of_an_older_message_does_not_overwrite_a_newer_one(store
     assert [m.versions for m in (await store.apply(batch(new))).messages] == [(("Observation", "a", 3),)]
 
 
+async def test_a_replay_that_writes_a_part_of_what_its_message_makes_remembers_all_of_it(store):
+    sent = message(write(observation("a")), write(observation("b")))
+    await states(store, sent)
+    sent.replay, sent.made = True, ("Observation/a", "Observation/b")
+    sent.writes = [write(observation("b", value=2), minute=1)]
+    await store.apply(batch(sent))
+    found = await store.message(sent.receipt)
+    assert found is not None
+    assert (found.state, found.resources) == (STORED, ("Observation/a", "Observation/b"))
+
+
+async def test_a_replay_that_only_deletes_what_its_message_made_rejects_it(store):
+    sent = message(write(observation("a")))
+    await states(store, sent)
+    sent.replay, sent.made, sent.reasons = True, (), [WRONG]
+    sent.writes = [write(observation("a"), minute=1, deleted=True)]
+    await store.apply(batch(sent))
+    found = await store.message(sent.receipt)
+    assert found is not None
+    assert (found.state, found.resources, found.reasons) == (REJECTED, (), (WRONG,))
+    assert await store.counts() == [FeedCount("hospital", stored=0, rejected=1, duplicate=0)]
+
+
 async def test_a_replay_of_a_duplicate_stays_a_duplicate(store):
     first, again = message(write(observation("a")), letter="L"), message(write(observation("a", value=2)), letter="L")
     await states(store, first, again)

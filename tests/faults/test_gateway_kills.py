@@ -52,8 +52,7 @@ class Killer:
         self._chance.shuffle(names)
         for number, name in enumerate(names):
             moment = load.count * (number + self._chance.uniform(0.1, 0.9)) / kills
-            while load.done < moment:
-                await asyncio.sleep(0.005)
+            await load.reached(moment)
             await asyncio.sleep(self._chance.uniform(0, 0.1))
             await self.ways[name]()
             self.done[name] += 1

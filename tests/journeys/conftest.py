@@ -17,6 +17,8 @@ from tests.messages import People, Person
 from tests.otlp import Collector
 
 BACKBONES = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
+EMBEDDED_ALONE = pytest.mark.parametrize("gateway", ["embedded"], indirect=True)
+"""Of journeys that have nothing to do with the backbone."""
 
 
 @pytest.fixture(scope="session")

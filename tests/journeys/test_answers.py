@@ -7,7 +7,10 @@ import json
 import httpx
 
 from tests.gateway import Gateway
+from tests.journeys.conftest import EMBEDDED_ALONE
 from tests.messages import MORNING, Person, lines, reading
+
+pytestmark = EMBEDDED_ALONE
 
 
 def next_of(bundle: dict) -> str:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.gateway import FEEDS, ROOT, Gateway
-from tests.messages import Person, adt, lines, nobody, oru, reading
+from tests.journeys.conftest import EMBEDDED_ALONE
+from tests.messages import Person, adt, lines, nobody, reading
+
+pytestmark = EMBEDDED_ALONE
 
 
 def written(folder: Path, name: str, body: bytes) -> str:
@@ -37,14 +42,13 @@ def test_translate_gives_the_ids_that_the_gateway_gives(gateway: Gateway, person
     assert {f"{one['resourceType']}/{one['id']}" for one in told["resources"]} == set(stored)
 
 
-def test_translate_takes_every_sample_of_the_adapters(gateway: Gateway) -> None:
-    samples = sorted(
-        path
-        for path in (ROOT / "adapters/home_readings/samples").glob("*.json")
-        if not path.name.endswith(".expected.json")
-    )
-    told = gateway.lines("translate", "home", *map(str, samples))
-    assert {one["file"] for one in told} == set(map(str, samples))
+@pytest.mark.parametrize("feed", FEEDS)
+def test_translate_takes_every_sample_that_comes_with_a_format(gateway: Gateway, feed: str) -> None:
+    (folder,) = (path.parent for path in ROOT.glob("adapters/*/feed.toml") if f'\nname = "{feed}"' in path.read_text())
+    samples = [str(path) for path in sorted((folder / "samples").iterdir()) if ".expected." not in path.name]
+    told = gateway.lines("translate", feed, *samples)
+    assert {one["file"] for one in told} == set(samples)
+    assert all(one.get("resources") or one.get("rejected") for one in told)
 
 
 def test_send_goes_through_the_real_doors_and_tells_what_became_of_each(
@@ -58,26 +62,6 @@ def test_send_goes_through_the_real_doors_and_tells_what_became_of_each(
     refused = gateway.run("send", "home", written(tmp_path, "c.json", b"this is not JSON"))
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["status"] == 422
-
-
-def test_explain_leads_from_an_element_to_the_field_it_came_from(gateway: Gateway, person: Person) -> None:
-    outcome = gateway.sent("hospital", oru(person, "explain-1", order=f"E{person.cpr}"), "application/hl7-v2")
-    name = next(one for one in outcome["resources"] if one.startswith("Observation/"))
-    told = json.loads(gateway.command("explain", name, "--json"))
-    assert told["resource"] == name
-    value = next(line for line in told["lines"] if line["element"].startswith("valueQuantity"))
-    assert value["source"].startswith("OBX")
-    assert value["rule"]
-    (message,) = told["messages"]
-    assert value["raw"] == dict(zip(("topic", "partition", "offset"), _position(message["raw"]), strict=True))
-    assert not told["lost"]
-    assert "OBX" in gateway.command("explain", name)
-    assert gateway.run("explain", "Observation/nobody").returncode == 2
-
-
-def _position(raw: str) -> tuple[str, int, int]:
-    topic, partition, offset = raw.split("/")
-    return topic, int(partition), int(offset)
 
 
 def test_feeds_counts_every_message(gateway: Gateway) -> None:

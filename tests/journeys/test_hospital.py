@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json as plain_json
 from typing import Any
 
 from gateway.formats import json
@@ -159,3 +160,23 @@ def test_a_message_about_nobody_is_taken_at_the_door_and_rejected_with_a_reason(
     assert newest["reasons"][0]["at"].startswith("PID")
     raw = gateway.command("rejected", "hospital", "--raw", newest["receipt"])
     assert raw.encode() == nobody("nobody-1").replace(b"\r", b"\n")  # text mode reads line ends as \n
+
+
+def test_explain_leads_from_an_element_to_the_field_it_came_from(gateway: Gateway, person: Person) -> None:
+    outcome = gateway.sent("hospital", oru(person, "explain-1", order=f"E{person.cpr}"), "application/hl7-v2")
+    name = next(one for one in outcome["resources"] if one.startswith("Observation/"))
+    told = plain_json.loads(gateway.command("explain", name, "--json"))
+    assert told["resource"] == name
+    value = next(line for line in told["lines"] if line["element"].startswith("valueQuantity"))
+    assert value["source"].startswith("OBX")
+    assert value["rule"]
+    (message,) = told["messages"]
+    assert value["raw"] == dict(zip(("topic", "partition", "offset"), _position(message["raw"]), strict=True))
+    assert not told["lost"]
+    assert "OBX" in gateway.command("explain", name)
+    assert gateway.run("explain", "Observation/nobody").returncode == 2
+
+
+def _position(raw: str) -> tuple[str, int, int]:
+    topic, partition, offset = raw.split("/")
+    return topic, int(partition), int(offset)

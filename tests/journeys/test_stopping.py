@@ -25,8 +25,7 @@ async def test_sigterm_under_load_loses_nothing(tmp_path: Path, request: pytest.
     with Gateway(tmp_path, kafka=kafka, kafka_prefix=f"s{tmp_path.name[-20:]}." if kafka else "") as gateway:
 
         async def stop_and_start() -> None:
-            while load.done < load.count // 2:
-                await asyncio.sleep(0.005)
+            await load.reached(load.count / 2)
             await asyncio.to_thread(gateway.stop)
             assert gateway.postgres_pid() == 0, "PostgreSQL was left behind"
             await asyncio.to_thread(gateway.start)

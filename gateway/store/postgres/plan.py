@@ -137,7 +137,7 @@ class Plan:
     def _replay(self, message: MessageWrite, known: Known) -> AppliedMessage:
         if not known.first:  # its first arrival is what counts, in a replay too
             return AppliedMessage(message.receipt, known.state)
-        state = MessageState.REJECTED if message.reasons and not message.writes else MessageState.STORED
+        state = MessageState.REJECTED if message.reasons and not _made(message) else MessageState.STORED
         if state is not known.state:
             self._count(message, known.state, -1)
             self._count(message, state)
@@ -283,6 +283,8 @@ def _content(row: Row) -> Resource:
 
 
 def _made(message: MessageWrite) -> list[str]:
+    if message.made is not None:
+        return list(message.made)
     return list(dict.fromkeys(f"{w.type}/{w.id}" for w in message.writes if w.id != message.provenance))
 
 
