@@ -250,7 +250,9 @@ async def measure(kafka: str, seconds: float) -> dict[str, Any]:
             used = gateway.cpu_seconds()
             took, _ = await oru(count)
             result["oru_messages_per_second"] = count / took
-            result |= {f"oru_cpu_ms_{part}": (now - used[part]) / count * 1000 for part, now in gateway.cpu_seconds().items()}
+            result |= {
+                f"oru_cpu_ms_{part}": (now - used[part]) / count * 1000 for part, now in gateway.cpu_seconds().items()
+            }
             result["oru_bytes"] = len(next(results))
             before = await gateway.numbers()
             half = result["oru_messages_per_second"] / 2

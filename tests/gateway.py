@@ -30,7 +30,7 @@ import httpx
 import psutil
 
 from gateway import settings as setting
-from gateway.app.mllp_client import MllpClient, code_of
+from gateway.app.mllp_client import MllpClient, answered
 from gateway.app.parts import backbone_of
 from gateway.backbone.port import Backbone
 from gateway.model import Delivered
@@ -107,6 +107,11 @@ class Gateway:
     def settings(self) -> setting.Settings:
         return setting.load(self.environment)
 
+    def change(self, **given: object) -> None:
+        """Set other settings, by their names in lower case; the next start and every command read them."""
+        self.environment |= {f"{setting.PREFIX}{name.upper()}": str(value) for name, value in given.items()}
+        self.schema = str(given.get("database_schema", self.schema))
+
     def start(self) -> None:
         """Start, or start again on the same folder and addresses; return when it is ready."""
         self.launch()
@@ -116,8 +121,6 @@ class Gateway:
         assert not self.running
         self.data.mkdir(parents=True, exist_ok=True)
         self.feeds.mkdir(exist_ok=True)
-        if not (ROOT / "adapters/hospital_hl7v2/feed.toml").exists():
-            (self.feeds / "hospital.toml").write_text(_HOSPITAL)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway.cli", "up"],
@@ -278,7 +281,7 @@ class Gateway:
         async def send() -> list[str]:
             host, _, port = self.mllp.partition(":")
             async with MllpClient(host, int(port)) as client:
-                return [code_of(await client.send(message)) for message in messages]
+                return [answered(await client.send(message))[0] for message in messages]
 
         return asyncio.run(send())
 
@@ -292,11 +295,12 @@ class Gateway:
 
     # --- as an operator sees it ---
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a `sundbro` command beside this gateway."""
+    def run(self, *arguments: str, settings: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a `sundbro` command beside this gateway; `settings` are more, or other ones, by their names in lower case."""
+        more = {f"{setting.PREFIX}{name.upper()}": value for name, value in (settings or {}).items()}
         return subprocess.run(
             [sys.executable, "-m", "gateway.cli", *arguments],
-            env=self.environment,
+            env={**self.environment, **more},
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS_MAX,
@@ -320,30 +324,22 @@ class Gateway:
         """Return `sundbro feeds --json` by feed."""
         return {one["feed"]: one for one in json.loads(self.command("feeds", "--json"))}
 
-    def drained(self) -> None:
-        """Wait until no message waits for a translator and no version for the publisher."""
-        asyncio.run(self._drained())
+    def drained(self, *, published: bool = True) -> None:
+        """Wait until no message waits for a translator, and (`published`) no version for the publisher."""
+        asyncio.run(self._drained(published=published))
 
-    async def _drained(self) -> None:
+    async def _drained(self, *, published: bool) -> None:
         until = time.monotonic() + DRAIN_SECONDS_MAX
-        connection = await asyncpg.connect(self._database(), server_settings={"search_path": self.schema})
-        try:
-            async with self.backbone() as backbone:
-                while True:
-                    bounds = await backbone.bounds([f"raw.{feed}" for feed in FEEDS])
-                    rows = await connection.fetch(
-                        "select topic, part, next_offset from position where grp = 'translate'"
-                    )
-                    read = {(row["topic"], row["part"]): row["next_offset"] for row in rows}
-                    waiting = {
-                        key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)
-                    }
-                    if not waiting and await connection.fetchval("select count(*) from outbox") == 0:
-                        return
-                    assert time.monotonic() < until, f"not drained, {waiting} wait; {self.last_words()}"
-                    await asyncio.sleep(0.05)
-        finally:
-            await connection.close()
+        async with self._connected() as connection, self.backbone() as backbone:
+            while True:
+                bounds = await backbone.bounds([f"raw.{feed}" for feed in FEEDS])
+                rows = await connection.fetch("select topic, part, next_offset from position where grp = 'translate'")
+                read = {(row["topic"], row["part"]): row["next_offset"] for row in rows}
+                waiting = {key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)}
+                if not waiting and not (published and await connection.fetchval("select count(*) from outbox")):
+                    return
+                assert time.monotonic() < until, f"not drained, {waiting} wait; {self.last_words()}"
+                await asyncio.sleep(0.05)
 
     def metrics(self) -> str:
         return httpx.get(f"http://{self.http}/metrics", timeout=30).text
@@ -352,22 +348,31 @@ class Gateway:
 
     def sql(self, statement: str, *arguments: Any) -> Sequence[asyncpg.Record]:
         async def ask() -> Sequence[asyncpg.Record]:
-            connection = await asyncpg.connect(self._database(), server_settings={"search_path": self.schema})
-            try:
+            async with self._connected() as connection:
                 return list(await connection.fetch(statement, *arguments))
-            finally:
-                await connection.close()
 
         return asyncio.run(ask())
 
-    def _database(self) -> str:
-        url = self.database_url or running_url(self.data)
-        assert url, "the embedded PostgreSQL does not run"
-        return url
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        """Give a connection to the store; wait for a PostgreSQL that is just being started again."""
+        until = time.monotonic() + READY_SECONDS_MAX
+        while not (url := self.database()):
+            assert time.monotonic() < until, f"the embedded PostgreSQL does not run: {self.last_words()}"
+            await asyncio.sleep(0.05)
+        connection = await asyncpg.connect(url, server_settings={"search_path": self.schema})
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    def database(self) -> str:
+        """Return the database's address, '' while an embedded one does not run."""
+        return self.database_url or running_url(self.data)
 
     @contextlib.asynccontextmanager
     async def backbone(self) -> AsyncIterator[Backbone]:
-        backbone = backbone_of(self.settings, self._database())
+        backbone = backbone_of(self.settings, self.database())
         await backbone.start()
         try:
             yield backbone
@@ -392,14 +397,6 @@ class Gateway:
                 return found
 
         return asyncio.run(read())
-
-
-_HOSPITAL = """
-name = "hospital"
-format = "hospital_hl7v2"
-doors = ["mllp", "http"]
-content_types = ["application/hl7-v2"]
-"""
 
 
 def _kill(process: psutil.Process) -> None:

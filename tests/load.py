@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from gateway.app.mllp_client import MllpClient, code_of
+from gateway.app.mllp_client import MllpClient, answered
 from gateway.errors import Unavailable
 from gateway.formats import er7
 from tests.gateway import Gateway
@@ -125,9 +125,9 @@ class Load:
             with contextlib.suppress(Unavailable, OSError):
                 async with MllpClient(host, int(port), seconds_max=ANSWER_SECONDS_MAX) as client:
                     while left:
-                        ack = await client.send(left[-1])
-                        assert _answers(ack, left[-1]), "an answer to another message"
-                        assert code_of(ack) == "AA", ack
+                        code, control = answered(await client.send(left[-1]))
+                        assert control.encode() == er7.peek(left[-1]).control_id, "an answer to another message"
+                        assert code == "AA", code
                         self.ledger.acknowledged[left.pop()] += 1
             if left:
                 self.ledger.again += 1
@@ -158,8 +158,3 @@ class Load:
         self.ledger.receipts |= dict(zip(receipts, post.messages, strict=True))
         self.ledger.acknowledged.update(post.messages)
         return True
-
-
-def _answers(ack: bytes, message: bytes) -> bool:
-    found = er7.parse(ack, "utf-8").segments("MSA")
-    return bool(found) and (found[0].field(2).text() or "").encode() == er7.peek(message).control_id

@@ -68,6 +68,10 @@ def phone(number: int) -> str:
     return f"+4570{number:06d}"
 
 
+def pid(person: Person) -> str:
+    return f"PID|1||{person.cpr}^^^CPR&1.2.208.176.1.2&ISO^NNDNK||{person.family}^{person.given}^^^^^L||{person.born}|F"
+
+
 def adt(
     person: Person, control: str, *, event: str = "A08", number: int = 0, at: dt.datetime = MORNING, visit: str = ""
 ) -> bytes:
@@ -76,13 +80,12 @@ def adt(
     segments = [
         f"MSH|^~\\&|EPJ|PSYG|SUNDBRO|RSYD|{hl7(at)}||ADT^{event}^{structure}|{control}|P|2.5.1|||||DNK|UNICODE UTF-8",
         f"EVN|{event}|{hl7(at)}",
-        f"PID|1||{person.cpr}^^^CPR&1.2.208.176.1.2&ISO^NNDNK||{person.family}^{person.given}^^^^^L||{person.born}|F"
-        f"|||Prøvevej {number + 1}^^Odense C^^5000^DNK^H||^PRN^PH^^^^^^^^^{phone(number)}",
+        f"{pid(person)}|||Prøvevej {number + 1}^^Odense C^^5000^DNK^H||^PRN^PH^^^^^^^^^{phone(number)}",
     ]
     if visit:
         ended = hl7(at) if event == "A03" else ""
         segments.append(
-            f"PV1|1|I|GERI^12^1^PSYG|R" + "|" * 15 + f"{visit}^^^PSYG" + "|" * 25 + f"{hl7(MORNING)}|{ended}"
+            "PV1|1|I|GERI^12^1^PSYG|R" + "|" * 15 + f"{visit}^^^PSYG" + "|" * 25 + f"{hl7(MORNING)}|{ended}"
         )
     return ("\r".join(segments) + "\r").encode()
 
@@ -91,7 +94,7 @@ def oru(person: Person, control: str, *, order: str, value: str = "7.4", at: dt.
     """Return an ORU^R01 with one report of two results; `value` is that of the first (B-haemoglobin)."""
     segments = [
         f"MSH|^~\\&|LABKA|PSYG|SUNDBRO|RSYD|{hl7(at)}||ORU^R01^ORU_R01|{control}|P|2.5.1|||||DNK|UNICODE UTF-8",
-        f"PID|1||{person.cpr}^^^CPR&1.2.208.176.1.2&ISO^NNDNK||{person.family}^{person.given}^^^^^L||{person.born}|F",
+        pid(person),
         f"ORC|RE|{order}^EPJ|{order}^LABKA||CM",
         f"OBR|1|{order}^EPJ|{order}^LABKA|KBA2^Almen biokemi^L|||{hl7(at)}|||||||||||||||{hl7(at)}||LAB|F",
         f"OBX|1|NM|NPU02319^B-Hæmoglobin(Fe); stofk. = ? mmol/L^NPU||{value}|mmol/L^mmol/L^UCUM|7.3-10.5|N|||F|||{hl7(at)}",

@@ -28,6 +28,7 @@ def reading(trace: Trace, observation: Resource, measurement: Measurement, path:
     add("code", TABLES + "measurements.csv", f"{dot}type", row)
     add("category", TABLES + "measurements.csv", f"{dot}type", row)
     add("meta.profile", TABLES + "measurements.csv", f"{dot}type", row)
+    add("status", "a reading that was sent is final", path or "(the reading)")
     add("subject", "person", f"{dot}patient or {dot}links.patient")
     add("effectiveDateTime", "time", f"{dot}{time_field}")
     add("_effectiveDateTime", "clock-corrected", f"{dot}{time_field} and sent_at")
@@ -74,3 +75,10 @@ def observation(
         ):
             rule, official = TABLES + "measurements.csv", measurement.row
         trace.add(name, element, rule=rule, official=official, source=f"{path}.{element}")
+
+
+def whole(trace: Trace, made: Resource, rule: str, source: str) -> None:
+    """Note that all elements of a resource that goes with the readings come of one rule and one place."""
+    for element in made:
+        if element not in {"resourceType", "id", "meta"}:
+            trace.add(f"{made['resourceType']}/{made['id']}", element, rule=rule, source=source)

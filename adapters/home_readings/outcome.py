@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import NamedTuple
 
-from adapters.home_readings import persons
+from adapters.home_readings import lineage, persons
 from adapters.home_readings.refusals import ReadingRefusedError
 from gateway.model import (
     Change,
@@ -67,6 +67,10 @@ class Outcome:
         known = self._devices.get(resource_id)
         if known is None or (known.event_time is not None and known.event_time < at):
             self._devices[resource_id] = Change(build(resource_id), Mode.MERGE, None, at)
+            if self.trace is not None:
+                lineage.whole(
+                    self.trace, self._devices[resource_id].resource, "instrument", "origin.deviceMeasurement or Device"
+                )
         return resource_id
 
     def add(self, observation: Resource, subject: Subject | None, at: dt.datetime, path: str) -> None:
@@ -90,6 +94,10 @@ class Outcome:
         if subject is not None and subject.id not in self._patients:
             resource = persons.patient(subject.person, subject.id)
             self._patients[subject.id] = Change(resource, Mode.ENSURE, subject.lane)
+            if self.trace is not None:
+                lineage.whole(
+                    self.trace, resource, "person", f"{path or '(the reading)'}: patient, subject or links.patient"
+                )
 
     def refuse(self, refused: ReadingRefusedError, path: str) -> None:
         """Note that the reading at `path` is not taken, and why."""

@@ -65,7 +65,7 @@ def _allergy(work: Work, segment: er7.Segment) -> None:
         f"segments/{segment.name}--AllergyIntolerance.csv",
         segment.name,
     )
-    work.put(resource)
+    work.put(resource, origin=segment)
 
 
 def _severity(work: Work, segment: er7.Segment, resource: Resource) -> None:
@@ -101,7 +101,7 @@ def diagnoses(work: Work, encounter: str) -> list[Resource]:
         if not (dg1.has(3) or dg1.has(4)):
             continue
         resource = _condition(work, dg1, encounter)
-        entry: Resource = {"condition": {"reference": work.put(resource)}}
+        entry: Resource = {"condition": {"reference": work.put(resource, origin=dg1)}}
         use = work.concept(dg1.field(6), "0052")
         if use:
             entry["use"] = use
@@ -167,6 +167,7 @@ def procedures(work: Work, encounter: str) -> None:
         resource["subject"] = {"reference": work.patient}
         if encounter:
             resource["encounter"] = {"reference": encounter}
+        work.field = place(pr1, 11)
         performers = [
             {"actor": actor} | ({"function": {"coding": [{"system": _SNOMED, "code": code}]}} if code else {})
             for number, code in _PERFORMERS
@@ -175,4 +176,4 @@ def procedures(work: Work, encounter: str) -> None:
         ]
         if performers:
             resource["performer"] = performers
-        work.put(resource)
+        work.put(resource, origin=pr1)

@@ -85,6 +85,7 @@ def _device(work: Work, obx: er7.Segment, own: Inherited) -> None:
         "id": work.ids.resource("Device", identifier["system"], identifier["value"]),
         "identifier": [identifier],
     }
+    work.field = place(obx, 18)
     known = work.changes.get(f"Device/{resource['id']}")
     if known is not None:
         resource = known.resource
@@ -95,9 +96,10 @@ def _device(work: Work, obx: er7.Segment, own: Inherited) -> None:
         return
     if int(obx.at(3)) // _PARTITION == _INFRASTRUCTURE_PARTITION:
         resource.setdefault("type", kind)
+        work.note(f"Device/{resource['id']}", "type", "pcd-device-row", "", place(obx, 3))
     elif obx.has(5):
         resource.setdefault("property", []).append({"type": kind} | _property(work, obx))
-    work.note(f"Device/{resource['id']}", "type", "pcd-device-row", "", place(obx, 3))
+        work.note(f"Device/{resource['id']}", "property", "pcd-device-row", "", place(obx, 5))
 
 
 def _property(work: Work, obx: er7.Segment) -> Resource:
@@ -131,6 +133,7 @@ def _reading(work: Work, row: Noted, own: Inherited, around: Around) -> Made | N
     if is_test:
         resource["meta"] = {"security": [_TEST_LABEL]}
     if own.device and "device" not in resource:
+        work.field = place(obx, 18)
         reference = shared.device(er7.Part(own.device.split(obx.syntax.repetition)[0], obx.syntax), work)
         if reference:
             resource["device"] = reference

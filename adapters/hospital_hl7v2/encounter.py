@@ -156,6 +156,7 @@ def _locations(work: Work, pv1: er7.Segment, event: str, klass: Resource) -> lis
     found: list[Resource] = []
 
     def add(number: int, status: str, **period: str) -> None:
+        work.field = f"PV1-{number}"
         made = shared.location(pv1.field(number), work)
         if made is None:
             return

@@ -252,7 +252,7 @@ def from_visit(work: Work, loose: list[Noted], encounter: str) -> None:
         around.key = (work.setup.feed.name, encounter or work.patient, at.date_time if at else work.event_text)
         made = observe(work, noted, around)
         if made.resource is not None:
-            work.put(made.resource)
+            work.put(made.resource, origin=noted.obx)
         elif made.attachment is not None:
             document(work, made, encounter)
 
@@ -274,5 +274,5 @@ def document(work: Work, made: Made, encounter: str) -> None:
         resource["type"] = kind
     if encounter:
         resource["context"] = {"encounter": [{"reference": encounter}]}
-    work.put(resource)
+    work.put(resource, origin=obx)
     work.note(f"DocumentReference/{resource['id']}", "content.attachment", "obx-5-attachment", "", place(obx, 5))

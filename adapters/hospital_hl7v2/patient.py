@@ -105,7 +105,7 @@ def related(work: Work) -> None:
         resource["id"] = work.ids.resource("RelatedPerson", work.patient, key)
         resource["patient"] = {"reference": work.patient}
         rules.apply(work, nk1, "NK1-RelatedPerson", resource)
-        work.put(resource)
+        work.put(resource, origin=nk1)
     mother = work.message.segment("PID").repetitions(21)
     for part in mother[:1]:
         _mother(work, part)

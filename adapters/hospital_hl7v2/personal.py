@@ -127,11 +127,13 @@ def _birth_date(work: Work, segment: er7.Segment, number: int, _argument: str) -
 
 
 def name_text(work: Work, segment: er7.Segment, number: int, _argument: str) -> str | None:
+    """XPN → its family name, else the whole as text."""
     made = datatypes.name(segment.field(number), work.setup)
     return made.get("family") or made["text"] if made else None
 
 
 def address_text(_work: Work, segment: er7.Segment, number: int, _argument: str) -> Resource | None:
+    """ST → Address.text."""
     text = segment.text(number)
     return {"text": text} if text else None
 

@@ -57,8 +57,8 @@ def results(work: Work, encounter: str) -> None:
     for report in reports:
         for row in report.rows:
             if row.resource is not None:
-                work.put(row.resource, event_time=report.event_time)
-        work.put(report.resource, event_time=report.event_time)
+                work.put(row.resource, event_time=report.event_time, origin=row.noted.obx)
+        work.put(report.resource, event_time=report.event_time, origin=report.order.obr)
 
 
 def _report(work: Work, order: Order, encounter: str) -> Report | None:
@@ -227,8 +227,10 @@ def _service_request(work: Work, order: Order, report: Resource, encounter: str)
         if moment:
             resource["authoredOn"] = moment.date_time
     observation.add_notes(work, order.notes, resource)
-    reference = work.put(resource, Mode.ENSURE)
-    work.note(reference, "status", "orc-5-status", "segments/ORC--ServiceRequest.csv ORC-5", place(orc or obr, 5))
+    reference = f"ServiceRequest/{resource['id']}"
+    if orc is not None and orc.has(5):
+        work.note(reference, "status", "orc-5-status", "segments/ORC--ServiceRequest.csv ORC-5", place(orc, 5))
+    work.put(resource, Mode.ENSURE, origin=obr)
     return reference
 
 

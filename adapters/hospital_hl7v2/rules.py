@@ -63,6 +63,8 @@ def apply(work: Work, segment: er7.Segment, table: str, target: Resource, refere
         if raw == er7.NULL:
             nulls.add(rule.path[0])
             continue
+        if work.trace is not None:
+            work.field = place(segment, rule.number)
         made = rule.convert(work, segment, rule.number, rule.argument)
         if made is None or made == []:
             continue

@@ -23,7 +23,7 @@ def of_spm(work: Work, spm: er7.Segment, report: tuple[str, ...], event_time: dt
     if available in {"Y", "N"}:
         resource["status"] = "available" if available == "Y" else "unavailable"
     resource["subject"] = {"reference": work.patient}
-    return work.put(resource, Mode.MERGE, event_time=event_time)
+    return work.put(resource, Mode.MERGE, event_time=event_time, origin=spm)
 
 
 def of_obr(work: Work, obr: er7.Segment, report: tuple[str, ...], event_time: dt.datetime) -> list[str]:
@@ -48,7 +48,7 @@ def of_obr(work: Work, obr: er7.Segment, report: tuple[str, ...], event_time: dt
     if not collection:
         del resource["collection"]
     resource["subject"] = {"reference": work.patient}
-    return [work.put(resource, Mode.MERGE, event_time=event_time)]
+    return [work.put(resource, Mode.MERGE, event_time=event_time, origin=obr)]
 
 
 def collected_at(work: Work, reference: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from adapters.hospital_hl7v2 import coded, times
+from adapters.hospital_hl7v2 import coded, lineage, times
 from adapters.hospital_hl7v2.setup import Setup
 from gateway.fhir.ids import Ids
 from gateway.formats import er7
@@ -45,6 +45,8 @@ class Work:
         """The reference of the message's encounter, '' when it names none."""
         self.control_id = message.segment("MSH").at(10) or raw.digest().hex()[:16]
         """MSH-10, else what the message's own bytes give."""
+        self.field = ""
+        """The field being read, while somebody asks for lineage."""
         self.references: dict[tuple[str, str], Resource] = {}
         """References made for people and places of this message, by kind and raw text."""
 
@@ -62,10 +64,16 @@ class Work:
         shared: bool = False,
         event_time: dt.datetime | None = None,
         clear: Iterable[str] = (),
+        origin: er7.Segment | None = None,
     ) -> str:
-        """Add a change; return the resource's reference. The same resource again keeps its first place and content."""
+        """Add a change; return the resource's reference. The same resource again keeps its first place and content.
+
+        `origin` is the segment that it was made from, for lineage.
+        """
         reference = f"{resource['resourceType']}/{resource['id']}"
         if reference not in self.changes:
+            if self.trace is not None:
+                lineage.complete(self.trace, resource, reference, _placed(origin), self.field)
             self.changes[reference] = Change(
                 resource, mode, None if shared else self.lane, event_time or self.event_time, tuple(clear)
             )
@@ -103,6 +111,16 @@ _ZONE_WORDS: Final = {
     "zone-assumed": "This hour comes twice on the feed's wall clock; the first was taken.",
     "time-nonexistent": "This hour does not exist on the feed's wall clock; winter time was taken.",
 }
+
+
+def _placed(origin: er7.Segment | None) -> Callable[[str], str]:
+    def placed(field: str) -> str:
+        name, _, number = field.partition("-")
+        if origin is not None and (name, origin.name) == ("AL1", "IAM"):
+            name = "IAM"  # the same fields, in the segment that carries an action code
+        return place(origin, int(number)) if origin is not None and name == origin.name else field
+
+    return placed
 
 
 def place(segment: er7.Segment, number: int) -> str:

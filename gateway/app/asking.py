@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import orjson
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -18,6 +19,9 @@ from gateway.settings import Settings
 from gateway.store.port import MessageRow
 from gateway.translate.explain import Explanation
 from gateway.translate.explain import explain as explained
+
+PIPED_WIDTH = 160
+"""Columns of a table that goes into a pipe or a file: nothing is cut off there."""
 
 
 def _json(value: Any) -> None:
@@ -80,11 +84,12 @@ async def feeds(settings: Settings, *, resume: str, as_json: bool) -> int:
     if as_json:
         _json([{**dataclasses.asdict(one), "difference": one.difference} for one in sums])
         return 0
-    table = Table()
-    for column in ("feed", "format", "doors"):
-        table.add_column(column)
+    table = Table(box=SIMPLE, pad_edge=False)
+    table.add_column("feed", no_wrap=True)
+    for column in ("format", "doors"):
+        table.add_column(column, overflow="fold")
     for column in ("received", "stored", "rejected", "duplicate", "waiting", "lag s"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("state")
     for one in sums:
         feed = titles[one.feed]
@@ -95,7 +100,7 @@ async def feeds(settings: Settings, *, resume: str, as_json: bool) -> int:
             *_numbers(one),
             f"stopped: {one.stopped}" if one.stopped else "running",
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(table)
     return 0
 
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from rich.live import Live
 from rich.table import Table
 
 from gateway import settings as setting
-from gateway.app import run
+from gateway.app import ports, run
 from gateway.app.traffic import Traffic
 from gateway.observe import metrics, summary
 from gateway.operate.reconcile import Sum, reconcile
@@ -56,25 +55,13 @@ def demo(environment: Mapping[str, str], wishes: Wishes) -> int:
     given.setdefault("SUNDBRO_LOG_LEVEL", "error")
     for name, default in (("SUNDBRO_HTTP", "127.0.0.1:8080"), ("SUNDBRO_MLLP", "127.0.0.1:2575")):
         if name not in given:
-            given[name] = _free(default)
+            given[name] = ports.free_or_other(default)
     os.environ.update({name: value for name, value in given.items() if name.startswith(setting.PREFIX)})
     try:
         return uvloop.run(_demo(setting.load(given), wishes))
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free(address: str) -> str:
-    """Return the address, or one with a free port where another program has that one."""
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            probe.bind((host, 0))
-        return f"{host}:{probe.getsockname()[1]}"
 
 
 async def _demo(settings: Settings, wishes: Wishes) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import settings as setting
+from gateway.app import ports
 from gateway.app.beside import beside
 from gateway.app.feeds import stations_of
 from gateway.app.run import refuse_unsafe
@@ -96,24 +96,15 @@ async def _ports(settings: Settings) -> Finding:
         )
     except (httpx.HTTPError, ValueError):
         pass
-    taken = [address for address in (settings.http, settings.mllp, settings.mllp_tls) if address and not _free(address)]
+    taken = [
+        address for address in (settings.http, settings.mllp, settings.mllp_tls) if address and not ports.free(address)
+    ]
     return Finding(
         "ports",
         well=not taken,
         found=f"{', '.join(taken)} taken by another program" if taken else "no gateway runs, its ports are free",
         mend="set SUNDBRO_HTTP and SUNDBRO_MLLP to free ports",
     )
-
-
-def _free(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return False
-    return True
 
 
 async def _engines(settings: Settings) -> Finding:

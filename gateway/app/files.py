@@ -31,9 +31,9 @@ class Found:
     line: int = 0
 
     @property
-    def name(self) -> str:
-        """Return the file, with the line where there are several."""
-        return f"{self.file}:{self.line}" if self.line else self.file
+    def place(self) -> dict[str, str | int]:
+        """Return `{"file"}`, with the line where there are several."""
+        return {"file": self.file, "line": self.line} if self.line else {"file": self.file}
 
 
 def content_type_of(path: Path, body: bytes, feed: Feed) -> str:

@@ -70,7 +70,7 @@ class MllpClient:
                     waiting.set_exception(OSError("closed by the door"))
 
 
-def code_of(ack: bytes) -> str:
-    """Return MSA-1 of an acknowledgement (`AA`, `AE`, …), or '' when it has none."""
+def answered(ack: bytes) -> tuple[str, str]:
+    """Return MSA-1 (`AA`, `AE`, …) and MSA-2 (the number of the message it answers); '' where it has none."""
     found = er7.parse(ack, "utf-8").segments("MSA")
-    return found[0].field(1).text() or "" if found else ""
+    return (found[0].text(1), found[0].text(2)) if found else ("", "")

@@ -15,9 +15,8 @@ from rich.progress import Progress
 from gateway.app import tokens
 from gateway.app.feeds import station_of, stations_of
 from gateway.app.files import content_type_of, messages
-from gateway.app.mllp_client import MllpClient, code_of
+from gateway.app.mllp_client import MllpClient, answered
 from gateway.errors import Unavailable
-from gateway.formats import er7
 from gateway.settings import Settings
 from gateway.translate.registry import Station
 
@@ -38,7 +37,7 @@ async def send(settings: Settings, feed: str, files: list[Path], *, mllp: bool |
             failed |= answer.pop("failed", False)
             sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
             sys.stdout.flush()
-            progress.update(task, completed=files.index(Path(answer["file"].split(":")[0])) + 1 if shown else 0)
+            progress.update(task, completed=files.index(Path(answer["file"])) + 1)
     return 1 if failed else 0
 
 
@@ -51,14 +50,14 @@ async def _by_mllp(settings: Settings, station: Station, files: list[Path], *, w
             for found in messages(path, station):
                 if found.piece is None:
                     yield {
-                        "file": found.name,
+                        **found.place,
                         "refused": found.reason.as_json() if found.reason else {},
                         "failed": True,
                     }
                     continue
                 ack = await client.send(found.piece.body)
-                code = code_of(ack)
-                answer = {"file": found.name, "ack": code, "control_id": er7.peek(ack).control_id.decode("latin-1")}
+                code, control_id = answered(ack)
+                answer = {**found.place, "ack": code, "control_id": control_id}
                 yield {**answer, "failed": code not in {"AA", "CA"}}
 
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import httpx
 
 from gateway.app import tokens
-from gateway.app.mllp_client import MllpClient, code_of
+from gateway.app.mllp_client import MllpClient, answered
 from gateway.clock import SystemClock
 from gateway.errors import Unavailable
 from gateway.settings import Settings
@@ -90,7 +90,7 @@ class Traffic:
     def _by_mllp(self, client: MllpClient) -> Callable[[bytes], Awaitable[bool]]:
         async def send(message: bytes) -> bool:
             try:
-                taken = code_of(await client.send(message)) in {"AA", "CA"}
+                taken = answered(await client.send(message))[0] in {"AA", "CA"}
             except Unavailable:
                 return False
             self.acknowledged["hospital"] += taken

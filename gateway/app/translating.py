@@ -41,7 +41,7 @@ def translate_files(paths: list[Path], station: Station, clock: Clock) -> Iterat
 
 def _translated(found: Found, station: Station, now: dt.datetime) -> dict[str, Any]:
     if found.piece is None:
-        return {"file": found.name, "rejected": reasons_json([found.reason] if found.reason else [])}
+        return {**found.place, "rejected": reasons_json([found.reason] if found.reason else [])}
     raw = RawMessage(
         feed=station.feed.name,
         receipt="translate",
@@ -54,7 +54,7 @@ def _translated(found: Found, station: Station, now: dt.datetime) -> dict[str, A
     translation = station.adapter.translate(raw, station.context)
     broken = judged(translation)
     reasons = [*translation.reasons, *broken]
-    answer: dict[str, Any] = {"file": found.name}
+    answer: dict[str, Any] = {**found.place}
     if not broken and (translation.changes or not reasons):
         answer["resources"] = [change.resource for change in translation.changes]
     if reasons:

@@ -74,7 +74,8 @@ class Decoder:
                 return done
             end = self._find_end()
             if end < 0:
-                if not self._dropping and len(self._held) > self._bytes_max:
+                # An FS that stands last may be the end, not the payload.
+                if not self._dropping and len(self._held) - self._held.endswith(END) > self._bytes_max:
                     done.append(self._too_large())
                 if self._dropping:
                     # Only an FS at the very end can still matter.
@@ -120,7 +121,8 @@ class Decoder:
     def _too_large(self) -> FrameError:
         self._dropping = True
         junk, self._junk = self._junk, 0
-        head = bytes(self._held[:_HEAD_BYTES])
+        # No more than surely is here by now, however the bytes were cut.
+        head = bytes(self._held[: min(_HEAD_BYTES, self._bytes_max)])
         return FrameError(f"A block is larger than {self._bytes_max} bytes.", junk, head)
 
     def _leave(self, end: int, taken: int, *, lenient: bool, done: list[Frame | FrameError]) -> None:

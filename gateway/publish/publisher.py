@@ -12,8 +12,6 @@ answers it, empty for a deletion; the key is the lane.
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from collections import Counter
 
 from gateway.backbone.port import Backbone, TopicSpec
@@ -21,12 +19,11 @@ from gateway.clock import Clock
 from gateway.errors import Fenced, Unavailable
 from gateway.model import Record
 from gateway.observe import events
-from gateway.store.port import Lease, OutboxRow, Store
+from gateway.store.holding import RENEW_SECONDS, Holding
+from gateway.store.port import OutboxRow, Store
 
 GROUP = "publish"
 OUTBOX = "outbox"
-LEASE_SECONDS = 8.0
-RENEW_SECONDS = 2.0
 ROWS_MAX = 1000
 
 
@@ -75,72 +72,43 @@ class Publisher:
         clock: Clock,
         retention_hours: int = 0,
     ) -> None:
-        self._owner = owner
         self._partitions = partitions
-        self._wanted = [(OUTBOX, partition) for partition in range(partitions)]
+        self._holding = Holding(store, GROUP, owner, [(OUTBOX, partition) for partition in range(partitions)])
         self._backbone = backbone
         self._store = store
         self._tell = tell
         self._clock = clock
         self._retention_hours = retention_hours
-        self._leases: dict[int, Lease] = {}
-        self._next: dict[int, int] = {}
         self._topics: set[str] = set()
-        self._renewed = -math.inf
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop` is set, and what was committed before."""
         try:
             while not stop.is_set():
                 try:
-                    await self._renew()
+                    await self._holding.renew()
                     if not await self._publish_once():
                         await self._store.wait_outbox(RENEW_SECONDS / 2)
                 except Fenced:
-                    self._forget()
+                    self._holding.forget()
                 except Unavailable as error:
                     self._tell(events.PartUnavailable("publish", type(error).__name__, 0.5))
-                    self._forget()
+                    self._holding.forget()
                     await asyncio.sleep(0.5)
         finally:
-            try:
-                await self._store.release(GROUP, self._owner)
-            except Unavailable:
-                pass  # the leases run out by themselves
-
-    def _forget(self) -> None:
-        self._leases.clear()
-        self._next.clear()
-        self._renewed = -math.inf
-
-    async def _renew(self) -> None:
-        now = time.monotonic()
-        if now - self._renewed < RENEW_SECONDS:
-            return
-        leases = {
-            lease.partition: lease
-            for lease in await self._store.claim(GROUP, self._owner, self._wanted, seconds=LEASE_SECONDS)
-        }
-        for partition, lease in leases.items():
-            held = self._leases.get(partition)
-            if held is None or held.epoch != lease.epoch:
-                self._next[partition] = lease.next_offset
-        for partition in self._leases.keys() - leases.keys():
-            self._next.pop(partition, None)
-        self._leases = leases
-        self._renewed = now
+            await self._holding.release()
 
     async def _publish_once(self) -> bool:
         """Publish what stands in the outbox now; return whether there was anything."""
         some = False
-        for partition in list(self._next):
-            rows = await self._store.outbox(partition, after=self._next[partition], limit=ROWS_MAX)
+        for key in list(self._holding.next):
+            rows = await self._store.outbox(key[1], after=self._holding.next[key], limit=ROWS_MAX)
             if rows:
                 some = True
-                await self._publish(partition, rows)
+                await self._publish(key, rows)
         return some
 
-    async def _publish(self, partition: int, rows: list[OutboxRow]) -> None:
+    async def _publish(self, key: tuple[str, int], rows: list[OutboxRow]) -> None:
         records = [record_of(row) for row in rows]
         missing = {record.topic for record in records} - self._topics
         if missing:
@@ -149,8 +117,8 @@ class Publisher:
             )
             self._topics |= missing
         await self._backbone.append(records)
-        await self._store.published(partition, rows[-1].seq, epoch=self._leases[partition].epoch)
-        self._next[partition] = rows[-1].seq
+        await self._store.published(key[1], rows[-1].seq, epoch=self._holding.epoch(key))
+        self._holding.next[key] = rows[-1].seq
         now = self._clock.now()
         lag = (now - rows[0].at).total_seconds()
         for topic, count in Counter(record.topic for record in records).items():

@@ -9,7 +9,6 @@ a translator which has lost its lease, so that a crash on any line repeats work 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,15 +18,16 @@ from gateway.clock import Clock
 from gateway.errors import Fenced, Unavailable
 from gateway.model import Delivered, RawMessage
 from gateway.observe import events
-from gateway.store.port import Advance, Applied, Batch, Lease, MessageState, Store
+from gateway.store.holding import RENEW_SECONDS, Holding
+from gateway.store.port import Advance, Applied, Batch, MessageState, Store
 from gateway.translate.limit import RejectionLimit
 from gateway.translate.prepare import Prepared, prepare
 from gateway.translate.registry import Station
 
 GROUP = "translate"
-LEASE_SECONDS = 8.0
-RENEW_SECONDS = 2.0
 RETRY_SECONDS_MAX = 5.0
+BATCH_MIN = 10
+"""A batch that outlived its lease is tried again in smaller ones, down to this many messages: never the same way for ever."""
 YIELD_EVERY = 8
 """Messages translated before other tasks of this process get a turn."""
 WRITES_MAX = 3000
@@ -60,22 +60,19 @@ class Translator:
         clock: Clock,
         batch_max: int = 300,
     ) -> None:
-        self._owner = owner
         self._stations = stations
         self._topics = topics
         # A partition of every feed with one translator: a person's messages of all feeds then meet in one place.
-        self._wanted = [(topic, partition) for partition in range(partitions) for topic in topics]
+        wanted = [(topic, partition) for partition in range(partitions) for topic in topics]
+        self._holding = Holding(store, GROUP, owner, wanted)
         self._backbone = backbone
         self._store = store
         self._tell = tell
         self._clock = clock
-        self._batch_max = batch_max
-        self._leases: dict[tuple[str, int], Lease] = {}
-        self._next: dict[tuple[str, int], int] = {}
+        self._batch_max = self._batch = batch_max
         self._stopped: set[str] = set()
         self._limits = {name: RejectionLimit(station.feed) for name, station in stations.items()}
-        self._renewed = -math.inf
-        self._fetch_max = batch_max
+        self._writes_a_message = 1
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises whatever an adapter raised: a bug, after which the role starts again."""
@@ -97,10 +94,11 @@ class Translator:
                         raise work.bug
                 except Fenced:
                     applying = None
-                    self._forget()
+                    self._batch = max(BATCH_MIN, self._batch // 2)
+                    self._holding.forget()
                 except Unavailable as error:
                     applying = None
-                    self._forget()
+                    self._holding.forget()
                     self._tell(events.PartUnavailable("translate", type(error).__name__, 0.5))
                     await _pause(stop, 0.5)
             if applying is not None:
@@ -108,45 +106,22 @@ class Translator:
         finally:
             if applying is not None and not applying.done():
                 applying.cancel()
-            await self._release()
-
-    async def _release(self) -> None:
-        try:
-            await self._store.release(GROUP, self._owner)
-        except Unavailable:
-            pass  # the leases run out by themselves
-
-    def _forget(self) -> None:
-        """Start over from what the store says: after this, leases and positions are read anew."""
-        self._leases.clear()
-        self._next.clear()
-        self._renewed = -math.inf
+            await self._holding.release()
 
     async def _renew(self) -> None:
-        now = time.monotonic()
-        if now - self._renewed < RENEW_SECONDS:
-            return
-        self._stopped = set(await self._store.stopped_feeds())
-        leases = {
-            (lease.topic, lease.partition): lease
-            for lease in await self._store.claim(GROUP, self._owner, self._wanted, seconds=LEASE_SECONDS)
-        }
-        for key, lease in leases.items():
-            held = self._leases.get(key)
-            if held is None or held.epoch != lease.epoch:
-                self._next[key] = lease.next_offset
-        for key in self._leases.keys() - leases.keys():
-            self._tell(events.WorkerFenced(*key))
-            self._next.pop(key, None)
-        self._leases = leases
-        self._renewed = now
+        lost = await self._holding.renew()
+        if lost is not None:
+            self._stopped = set(await self._store.stopped_feeds())
+            for key in lost:
+                self._tell(events.WorkerFenced(*key))
 
     async def _fetch(self) -> list[Delivered]:
-        wants = {key: offset for key, offset in self._next.items() if self._topics[key[0]] not in self._stopped}
+        wants = {key: offset for key, offset in self._holding.next.items() if self._topics[key[0]] not in self._stopped}
         if not wants:
             await asyncio.sleep(0.2)
             return []
-        return await self._backbone.fetch(wants, records_max=self._fetch_max, wait_seconds=RENEW_SECONDS / 2)
+        most = min(self._batch, max(1, WRITES_MAX // self._writes_a_message))
+        return await self._backbone.fetch(wants, records_max=most, wait_seconds=RENEW_SECONDS / 2)
 
     async def _translate(self, delivered: list[Delivered]) -> Work:
         """Prepare a batch in the order of reception; positions move past exactly what was prepared."""
@@ -157,7 +132,7 @@ class Translator:
         for count, one in enumerate(_in_partition_order(delivered), start=1):
             position = one.position
             key = (position.topic, position.partition)
-            if key in broken or key not in self._next:
+            if key in broken or key not in self._holding.next:
                 continue
             started = time.perf_counter()
             try:
@@ -185,15 +160,15 @@ class Translator:
                 break  # what is left is fetched again
             if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        if writes:
-            self._fetch_max = min(self._batch_max, max(1, len(work.prepared) * WRITES_MAX // writes))
+        if work.prepared:
+            self._writes_a_message = max(1, writes // len(work.prepared))
         return work
 
     def _move(self, work: Work, key: tuple[str, int], next_offset: int) -> None:
         advance = work.advances.get(key)
-        start = advance.from_offset if advance else self._next[key]
-        work.advances[key] = Advance(GROUP, *key, start, next_offset, self._leases[key].epoch)
-        self._next[key] = next_offset
+        start = advance.from_offset if advance else self._holding.next[key]
+        work.advances[key] = Advance(GROUP, *key, start, next_offset, self._holding.epoch(key))
+        self._holding.next[key] = next_offset
 
     async def _apply(self, work: Work) -> None:
         """Commit one batch; wait and try again while the world is at fault."""
@@ -210,6 +185,7 @@ class Translator:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_SECONDS_MAX)
                 continue
+            self._batch = min(self._batch_max, self._batch + BATCH_MIN)
             self._announce(work, applied, time.perf_counter() - started)
             await self._watch_limits(work)
             return

@@ -219,7 +219,7 @@ def feed_with(feed: Feed, **options: Any) -> Feed:
 async def until(so: Callable[[], object], seconds: float = 10.0) -> None:
     """Return when it is so."""
     async with asyncio.timeout(seconds):
-        while not so():  # noqa: ASYNC110  looks at what has no event
+        while not so():
             await asyncio.sleep(0.005)
 
 

@@ -103,7 +103,7 @@ async def hammer(client: Any, ledger: Ledger, lane: int, going: asyncio.Event) -
 
 async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is awaited is a number
+        while not condition():
             await asyncio.sleep(0.02)
 
 

@@ -92,7 +92,7 @@ async def killer(database: Database, chance: random.Random, times: int) -> None:
         await asyncio.sleep(chance.uniform(0.1, 0.5))
         killed = database.postgres.pid
         os.kill(killed, signal.SIGKILL)
-        while database.postgres.pid == killed:  # noqa: ASYNC110 - the supervisor runs on a thread of its own
+        while database.postgres.pid == killed:
             await asyncio.sleep(0.02)
 
 

@@ -127,8 +127,7 @@ def ours(done: Translation) -> list[dict[str, Any]]:
     for change in done.changes:
         resource = change.resource
         found.append(resource)
-        for component in resource.get("component", ()):
-            found.append({**resource, **component, "component": []})
+        found += [{**resource, **component, "component": []} for component in resource.get("component", ())]
     return found
 
 
@@ -237,10 +236,10 @@ def table(scores: dict[str, Score]) -> str:
         lines.append(
             f"{source}: {score.messages} messages, refused {dict(score.refused)}, {found} of {total} pairs = {share:.1f} %"
         )
-        for element in sorted(score.expected):
-            lines.append(
-                f"    {element:48} {score.found[element]:6} of {score.expected[element]:6} {100 * score.found[element] / score.expected[element]:6.1f} %"
-            )
+        lines += [
+            f"    {name:48} {score.found[name]:6} of {wanted:6} {100 * score.found[name] / wanted:6.1f} %"
+            for name, wanted in sorted(score.expected.items())
+        ]
         lines += [f"    allowed {count:5}: {why}" for why, count in score.allowed.most_common()]
     return "\n".join(lines)
 

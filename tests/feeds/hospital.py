@@ -28,7 +28,9 @@ def context(**settings: object) -> Context:
 CONTEXT = context()
 FOLDER = ROOT / "adapters" / "hospital_hl7v2"
 SAMPLES = FOLDER / "samples"
-DANISH = Context(feeds.parse((FOLDER / "feed.toml").read_text("utf-8"), where="feed.toml"), Ids(SECRET), TABLES)
+DANISH = Context(
+    feeds.parse((FOLDER / "feed.toml").read_text("utf-8"), where="feed.toml", production=True), Ids(SECRET), TABLES
+)
 """The feed that comes with the gateway."""
 
 

@@ -228,7 +228,7 @@ class Cluster:
 
     async def _complete(self) -> None:
         async with asyncio.timeout(START_SECONDS_MAX):
-            while len(await _nodes(self.brokers[0].address)) < len(self.brokers):  # noqa: ASYNC110 - no event of ours
+            while len(await _nodes(self.brokers[0].address)) < len(self.brokers):
                 await asyncio.sleep(0.2)
 
 

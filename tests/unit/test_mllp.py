@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.formats import mllp
@@ -32,6 +32,7 @@ def test_what_is_framed_comes_out_however_it_is_cut(payloads: list[bytes], cuts:
     assert [f.payload for f in found if isinstance(f, mllp.Frame)] == payloads
 
 
+@settings(max_examples=500)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 10_000), max_size=12), st.integers(1, 40))
 def test_the_verdict_never_depends_on_the_cuts(stream: bytes, cuts: list[int], bytes_max: int) -> None:
     assert read(stream, cuts, bytes_max) == read(stream, [], bytes_max)

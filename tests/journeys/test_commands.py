@@ -1,0 +1,131 @@
+"""The commands beside a running gateway print what the README says, and exit as they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.gateway import FEEDS, ROOT, Gateway
+from tests.messages import Person, adt, lines, nobody, oru, reading
+
+
+def written(folder: Path, name: str, body: bytes) -> str:
+    path = folder / name
+    path.write_bytes(body)
+    return str(path)
+
+
+def test_translate_prints_the_resources_or_the_rejection_and_stores_nothing(
+    gateway: Gateway, person: Person, tmp_path: Path
+) -> None:
+    good = written(tmp_path, "good.hl7", adt(person, "t1"))
+    bad = written(tmp_path, "bad.hl7", nobody("t2"))
+    before = gateway.sql("select count(*) from message")
+    first, second = gateway.lines("translate", "hospital", good, bad)
+    assert first["file"] == good
+    assert "Patient" in {resource["resourceType"] for resource in first["resources"]}
+    assert second["file"] == bad
+    assert second["rejected"][0]["code"] == "identity-missing"
+    assert set(second["rejected"][0]) == {"code", "at", "text"}
+    assert gateway.sql("select count(*) from message") == before
+
+
+def test_translate_gives_the_ids_that_the_gateway_gives(gateway: Gateway, person: Person, tmp_path: Path) -> None:
+    body = json.dumps(reading(person)).encode()
+    stored = gateway.sent("home", body)["resources"]
+    (told,) = gateway.lines("translate", "home", written(tmp_path, "reading.json", body))
+    assert {f"{one['resourceType']}/{one['id']}" for one in told["resources"]} == set(stored)
+
+
+def test_translate_takes_every_sample_of_the_adapters(gateway: Gateway) -> None:
+    samples = sorted(
+        path
+        for path in (ROOT / "adapters/home_readings/samples").glob("*.json")
+        if not path.name.endswith(".expected.json")
+    )
+    told = gateway.lines("translate", "home", *map(str, samples))
+    assert {one["file"] for one in told} == set(map(str, samples))
+
+
+def test_send_goes_through_the_real_doors_and_tells_what_became_of_each(
+    gateway: Gateway, person: Person, tmp_path: Path
+) -> None:
+    by_mllp = gateway.lines("send", "hospital", written(tmp_path, "a.hl7", adt(person, "send-1")))
+    assert [one["ack"] for one in by_mllp] == ["AA"]
+    batch = lines([reading(person, value=70), reading(person, kind="nonsense")])
+    first, second = gateway.lines("send", "home", written(tmp_path, "b.ndjson", batch))
+    assert (first["state"], second["state"]) == ("stored", "rejected")
+    refused = gateway.run("send", "home", written(tmp_path, "c.json", b"this is not JSON"))
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["status"] == 422
+
+
+def test_explain_leads_from_an_element_to_the_field_it_came_from(gateway: Gateway, person: Person) -> None:
+    outcome = gateway.sent("hospital", oru(person, "explain-1", order=f"E{person.cpr}"), "application/hl7-v2")
+    name = next(one for one in outcome["resources"] if one.startswith("Observation/"))
+    told = json.loads(gateway.command("explain", name, "--json"))
+    assert told["resource"] == name
+    value = next(line for line in told["lines"] if line["element"].startswith("valueQuantity"))
+    assert value["source"].startswith("OBX")
+    assert value["rule"]
+    (message,) = told["messages"]
+    assert value["raw"] == dict(zip(("topic", "partition", "offset"), _position(message["raw"]), strict=True))
+    assert not told["lost"]
+    assert "OBX" in gateway.command("explain", name)
+    assert gateway.run("explain", "Observation/nobody").returncode == 2
+
+
+def _position(raw: str) -> tuple[str, int, int]:
+    topic, partition, offset = raw.split("/")
+    return topic, int(partition), int(offset)
+
+
+def test_feeds_counts_every_message(gateway: Gateway) -> None:
+    gateway.drained()
+    sums = gateway.sums()
+    assert set(FEEDS) <= set(sums)
+    assert all(one["difference"] == 0 and not one["stopped"] for one in sums.values())
+    told = gateway.command("feeds")
+    assert all(feed in told for feed in FEEDS)
+
+
+def test_tokens_open_what_their_actor_may_and_nothing_else(gateway: Gateway, person: Person) -> None:
+    body = json.dumps(reading(person)).encode()
+    actors = gateway.token("--list")
+    assert "reader" in actors
+    assert "device-vendor" in actors
+    with gateway.client(gateway.token("--as", "reader")) as reader:
+        assert reader.get("/fhir/Patient?_count=1").status_code == 200
+        assert (
+            reader.post("/ingest/home", content=body, headers={"content-type": "application/json"}).status_code == 403
+        )
+    with gateway.client(gateway.token("--as", "device-vendor")) as vendor:
+        assert (
+            vendor.post("/ingest/home", content=body, headers={"content-type": "application/json"}).status_code == 202
+        )
+        assert vendor.get("/fhir/Patient?_count=1").status_code == 403
+        assert vendor.post("/ingest/municipal", content=b"{}").status_code == 403
+    with gateway.client(gateway.token("--scope", "system/Observation.rs")) as narrow:
+        assert narrow.get("/fhir/Observation?_count=1").status_code == 200
+        assert narrow.get("/fhir/Patient?_count=1").status_code == 403
+    assert gateway.run("token", "--as", "nobody").returncode == 2
+
+
+def test_doctor_finds_a_running_gateway_well(gateway: Gateway) -> None:
+    told = gateway.command("doctor")
+    assert "NOT" not in told
+    assert f"runs at {gateway.http}" in told
+    assert "SUNDBRO_MLLP" in told
+
+
+def test_doctor_says_what_is_wrong(gateway: Gateway) -> None:
+    done = gateway.run("doctor", settings={"parttions": "4"})
+    assert done.returncode == 1
+    assert "parttions" in done.stdout.lower()
+
+
+def test_an_unknown_feed_is_named_with_those_there_are(gateway: Gateway) -> None:
+    for arguments in (("rejected", "nowhere"), ("replay", "nowhere", "--dry-run"), ("feeds", "--resume", "nowhere")):
+        done = gateway.run(*arguments)
+        assert done.returncode == 2
+        assert "home, hospital, municipal" in done.stderr

@@ -1,0 +1,99 @@
+"""A mapping is mended afterwards: replay shows what would change, does it, and then finds nothing more to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.gateway import ROOT, Gateway
+from tests.messages import People, reading
+
+TYPES = "https://vendor.example/types"
+FEED = (ROOT / "adapters/home_readings/feed.toml").read_text("utf-8")
+MENDED = FEED.replace("decimal_comma = false", "decimal_comma = true").replace(
+    "[systems]\n", f'[systems]\ntype = "{TYPES}"\n'
+)
+NOTHING: dict[str, list[Any]] = {"added": [], "changed": [], "gone": [], "accepted": [], "refused": []}
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Gateway]:
+    with Gateway(tmp_path) as running:
+        yield running
+
+
+def replay(gateway: Gateway, *options: str) -> dict[str, Any]:
+    return dict(json.loads(gateway.command("replay", "home", "--json", *options)))
+
+
+def differences(told: dict[str, Any]) -> dict[str, list[Any]]:
+    return {name: told[name] for name in NOTHING}
+
+
+def observation(outcome: dict[str, Any]) -> str:
+    return next(str(name) for name in outcome["resources"] if name.startswith("Observation/"))
+
+
+def test_a_mended_feed_is_replayed_and_mended_back(alone: Gateway) -> None:
+    assert MENDED.count(TYPES) == 1
+    assert "decimal_comma = true" in MENDED
+    people = People(900)
+    good = alone.sent("home", json.dumps(reading(people.one(), value=71)).encode())
+    comma = json.dumps(reading(people.one(), kind="temperature", unit="Cel", value="36,4")).encode()
+    status = alone.post("home", comma).json()["status"]
+    receipt = status.rpartition("/")[2]
+    assert alone.outcome(status)["reasons"][0]["code"] == "value-invalid"
+    assert differences(replay(alone, "--dry-run")) == NOTHING
+
+    (alone.feeds / "home.toml").write_text(MENDED)
+    shown = replay(alone, "--dry-run")
+    assert shown["accepted"] == [receipt]
+    assert [(one["resource"], one["version"], one["elements"]) for one in shown["changed"]] == [
+        (observation(good), 1, ["code"])
+    ]
+    assert {one["resource"].partition("/")[0] for one in shown["added"]} >= {"Observation", "Patient"}
+    assert (shown["gone"], shown["refused"]) == ([], [])
+    assert alone.outcome(status)["state"] == "rejected", "a dry run writes nothing"
+    assert alone.get(f"/fhir/{observation(good)}").headers["etag"] == 'W/"1"'
+
+    done = replay(alone)
+    assert done["done"]["moved"] == 0
+    accepted = alone.outcome(status)
+    assert accepted["state"] == "stored"
+    assert alone.get(f"/fhir/{observation(accepted)}").content.count(b'"value":36.4,') == 1
+    now = alone.get(f"/fhir/{observation(good)}")
+    assert now.headers["etag"] == 'W/"2"'
+    assert TYPES in {coding["system"] for coding in now.json()["code"]["coding"]}
+    before = alone.get(f"/fhir/{observation(good)}/_history/1").json()
+    assert TYPES not in {coding["system"] for coding in before["code"]["coding"]}
+    assert alone.resources(f"Provenance?target={observation(accepted)}")
+    alone.drained()
+    events = {
+        value.decode()
+        for one in alone.records(["fhir.Observation"])
+        for name, value in one.record.headers
+        if name == "ce_id"
+    }
+    assert {f"{observation(good)}/1", f"{observation(good)}/2", f"{observation(accepted)}/1"} <= events
+
+    again = replay(alone, "--dry-run")
+    assert differences(again) == NOTHING
+    assert again["unchanged"] > 0
+    assert replay(alone)["done"] == {"written": 0, "deleted": 0, "moved": 0, "messages": 0}
+
+    alone.stop()
+    alone.start()
+    assert alone.sent("home", comma)["state"] == "duplicate"
+
+    (alone.feeds / "home.toml").write_text(FEED)
+    back = replay(alone)
+    assert back["refused"] == [receipt]
+    assert observation(accepted) in {one["resource"] for one in back["gone"]}
+    assert alone.get(f"/fhir/{observation(accepted)}").status_code == 410
+    assert alone.outcome(status)["state"] == "rejected"
+    assert differences(replay(alone, "--dry-run")) == NOTHING
+    assert all(one["difference"] == 0 for one in alone.sums().values())
