@@ -30,6 +30,8 @@ BATCH_MIN = 10
 """A batch that outlived its lease is tried again in smaller ones, down to this many messages: never the same way for ever."""
 YIELD_EVERY = 8
 """Messages translated before other tasks of this process get a turn."""
+WRITES_MAX = 3000
+"""Resources in one transaction, reached by the last message of it: a body of readings holds hundreds."""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Translator:
         self._batch_max = self._batch = batch_max
         self._stopped: set[str] = set()
         self._limits = {name: RejectionLimit(station.feed) for name, station in stations.items()}
+        self._writes_a_message = 1
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises whatever an adapter raised: a bug, after which the role starts again."""
@@ -117,13 +120,15 @@ class Translator:
         if not wants:
             await asyncio.sleep(0.2)
             return []
-        return await self._backbone.fetch(wants, records_max=self._batch, wait_seconds=RENEW_SECONDS / 2)
+        most = min(self._batch, max(1, WRITES_MAX // self._writes_a_message))
+        return await self._backbone.fetch(wants, records_max=most, wait_seconds=RENEW_SECONDS / 2)
 
     async def _translate(self, delivered: list[Delivered]) -> Work:
         """Prepare a batch in the order of reception; positions move past exactly what was prepared."""
         work = Work()
         delivered.sort(key=lambda one: one.record.timestamp_ms)  # stable: a partition's own order is kept below
         broken: set[tuple[str, int]] = set()
+        writes = 0
         for count, one in enumerate(_in_partition_order(delivered), start=1):
             position = one.position
             key = (position.topic, position.partition)
@@ -137,7 +142,9 @@ class Translator:
                 broken.add(key)
                 work.bug = bug
                 continue
+            prepared.translation.changes.clear()  # in the writes now, as bytes: a batch is large
             work.prepared.append(prepared)
+            writes += len(prepared.write.writes)
             self._move(work, key, position.offset + 1)
             self._tell(
                 events.MessageTranslated(
@@ -149,8 +156,12 @@ class Translator:
                     raw.traceparent,
                 )
             )
+            if writes >= WRITES_MAX:
+                break  # what is left is fetched again
             if count % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+        if work.prepared:
+            self._writes_a_message = max(1, writes // len(work.prepared))
         return work
 
     def _move(self, work: Work, key: tuple[str, int], next_offset: int) -> None:
