@@ -111,7 +111,7 @@ class Load:
 
     async def reached(self, count: float) -> None:
         """Return when so many messages have been acknowledged."""
-        while self.done < count:  # noqa: ASYNC110 - a look every 5 ms disturbs less than an event for each of thousands
+        while self.done < count:
             await asyncio.sleep(0.005)
 
     async def run(self, gateway: Gateway) -> None:
