@@ -93,19 +93,18 @@ class Translator:
                             applying = None
                         raise work.bug
                 except Fenced:
-                    applying = None
+                    applying = await _ended(applying)
                     self._batch = max(BATCH_MIN, self._batch // 2)
                     self._holding.forget()
                 except Unavailable as error:
-                    applying = None
+                    applying = await _ended(applying)
                     self._holding.forget()
                     self._tell(events.PartUnavailable("translate", type(error).__name__, 0.5))
                     await _pause(stop, 0.5)
             if applying is not None:
                 await applying
         finally:
-            if applying is not None and not applying.done():
-                applying.cancel()
+            await _ended(applying)
             await self._holding.release()
 
     async def _renew(self) -> None:
@@ -248,6 +247,15 @@ def _in_partition_order(delivered: list[Delivered]) -> list[Delivered]:
     for queue in queues.values():
         queue.sort(key=lambda one: one.position.offset, reverse=True)
     return [queues[(one.position.topic, one.position.partition)].pop() for one in delivered]
+
+
+async def _ended(applying: asyncio.Task[None] | None) -> None:
+    """End what is being applied, whatever comes of it: positions say what has been, and the rest is read again."""
+    if applying is not None:
+        applying.cancel()
+        await asyncio.wait({applying})
+        if not applying.cancelled():
+            applying.exception()  # looked at, so that nobody complains
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
