@@ -93,11 +93,13 @@ class Translator:
                             applying = None
                         raise work.bug
                 except Fenced:
-                    applying = await _ended(applying)
+                    await _ended(applying)
+                    applying = None
                     self._batch = max(BATCH_MIN, self._batch // 2)
                     self._holding.forget()
                 except Unavailable as error:
-                    applying = await _ended(applying)
+                    await _ended(applying)
+                    applying = None
                     self._holding.forget()
                     self._tell(events.PartUnavailable("translate", type(error).__name__, 0.5))
                     await _pause(stop, 0.5)
