@@ -69,7 +69,9 @@ def where(bug: BaseException) -> str:
 async def gateway(settings: Settings) -> AsyncIterator[Running]:
     """Run every role of these settings inside the block."""
     refuse_unsafe(settings)
-    metrics.prepare(settings.data / "run" / "metrics", fresh=True)
+    # Gateways of several machines may share a data folder (keys); no two share a machine's name and an address.
+    own = f"{os.uname().nodename}-{settings.http.replace(':', '-')}"
+    metrics.prepare(settings.data / "run" / own / "metrics", fresh=True)
     tell, traced = root.tell_of(settings, "gateway", metrics.Metrics())
     roles = settings.role_names()
     owner = f"gateway-{uuid.uuid4().hex[:8]}"
