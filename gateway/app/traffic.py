@@ -26,7 +26,7 @@ SHARES = {"adt": 0.3, "oru": 0.2, "notification": 0.1, "observation": 0.05, "hom
 TWICE = 0.01
 """Share of messages that are sent a second time, as after a lost acknowledgement."""
 FAULTS = 0.02
-"""Share of home readings that cannot be true."""
+"""Share of home readings that cannot be true, and of admissions about nobody."""
 READINGS_A_MESSAGE = 10
 AGAIN_SECONDS = 1.0
 
@@ -43,7 +43,7 @@ class Traffic:
         clock, people = SystemClock(), Citizens(seed, citizens)
         municipality = Municipality(people, clock)
         self._sources: dict[str, Iterator[bytes]] = {
-            "adt": Hospital(people, clock).adt(),
+            "adt": Hospital(people, clock, faults=FAULTS).adt(),
             "oru": Laboratory(people, clock).results(),
             "notification": municipality.notifications(),
             "observation": municipality.observations(),
