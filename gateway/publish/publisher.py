@@ -24,7 +24,7 @@ from gateway.store.port import OutboxRow, Store
 
 GROUP = "publish"
 OUTBOX = "outbox"
-ROWS_MAX = 1000
+ROWS_MAX = 300
 
 
 def record_of(row: OutboxRow) -> Record:
@@ -100,15 +100,13 @@ class Publisher:
 
     async def _publish_once(self) -> bool:
         """Publish what stands in the outbox now; return whether there was anything."""
-        some = False
-        for key in list(self._holding.next):
-            rows = await self._store.outbox(key[1], after=self._holding.next[key], limit=ROWS_MAX)
-            if rows:
-                some = True
-                await self._publish(key, rows)
-        return some
+        held = {key[1]: offset for key, offset in self._holding.next.items()}
+        rows = await self._store.outbox(held, limit=ROWS_MAX) if held else []
+        if rows:
+            await self._publish(rows)
+        return bool(rows)
 
-    async def _publish(self, key: tuple[str, int], rows: list[OutboxRow]) -> None:
+    async def _publish(self, rows: list[OutboxRow]) -> None:
         records = [record_of(row) for row in rows]
         missing = {record.topic for record in records} - self._topics
         if missing:
@@ -117,10 +115,12 @@ class Publisher:
             )
             self._topics |= missing
         await self._backbone.append(records)
-        await self._store.published(key[1], rows[-1].seq, epoch=self._holding.epoch(key))
-        self._holding.next[key] = rows[-1].seq
+        upto = {row.partition: row.seq for row in rows}  # the last one of each stands
+        await self._store.published(upto, epochs={part: self._holding.epoch((OUTBOX, part)) for part in upto})
+        for part, seq in upto.items():
+            self._holding.next[OUTBOX, part] = seq
         now = self._clock.now()
-        lag = (now - rows[0].at).total_seconds()
+        lag = (now - min(row.at for row in rows)).total_seconds()
         for topic, count in Counter(record.topic for record in records).items():
             self._tell(events.VersionPublished(topic, count, lag))
         for row, record in zip(rows, records, strict=True):
