@@ -12,6 +12,8 @@ answers it, empty for a deletion; the key is the lane.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import functools
 from collections import Counter
 
 from gateway.backbone.port import Backbone, TopicSpec
@@ -27,35 +29,53 @@ OUTBOX = "outbox"
 ROWS_MAX = 300
 
 
+_VERSION = ("ce_specversion", b"1.0")
+_CONTENT = ("content-type", b"application/fhir+json")
+
+
 def record_of(row: OutboxRow) -> Record:
     """Return the backbone record of one outbox row."""
     if row.reply_to:
-        topic, identity, kind = f"reply.{row.reply_to}", f"reply/{row.message}", "dk.sundbro.reply.v1"
+        topic, identity, kind = f"reply.{row.reply_to}", f"reply/{row.message}", b"dk.sundbro.reply.v1"
         subject = row.message
     else:
-        topic, identity = f"fhir.{row.type}", f"{row.type}/{row.id}/{row.version}"
-        kind = f"dk.sundbro.fhir.{row.type}.{'deleted' if row.deleted else 'upserted'}.v1"
+        topic, kind = _of_type(row.type, deleted=row.deleted)
         subject = f"{row.type}/{row.id}"
-    headers = [
-        ("ce_specversion", b"1.0"),
+        identity = f"{subject}/{row.version}"
+    time_, timestamp_ms = _moment(row.at)
+    headers = (
+        _VERSION,
         ("ce_id", identity.encode()),
         ("ce_source", f"/feeds/{row.feed}".encode() if row.feed else b"/fhir"),
-        ("ce_type", kind.encode()),
-        ("ce_time", row.at.isoformat().encode()),
+        ("ce_type", kind),
+        ("ce_time", time_),
         ("ce_subject", subject.encode()),
-        ("content-type", b"application/fhir+json"),
+        _CONTENT,
         ("seq", f"{row.partition}:{row.seq}".encode()),
         ("causation", row.message.encode()),
-    ]
+    )
     if row.traceparent:
-        headers.append(("traceparent", row.traceparent.encode()))
+        headers += (("traceparent", row.traceparent.encode()),)
     return Record(
         topic=topic,
         key=(row.lane or subject).encode(),
         value=b"" if row.deleted else row.body,
-        headers=tuple(headers),
-        timestamp_ms=int(row.at.timestamp() * 1000),
+        headers=headers,
+        timestamp_ms=timestamp_ms,
     )
+
+
+@functools.lru_cache(maxsize=512)
+def _of_type(resource_type: str, *, deleted: bool) -> tuple[str, bytes]:
+    """Return topic and ce_type."""
+    what = "deleted" if deleted else "upserted"
+    return f"fhir.{resource_type}", f"dk.sundbro.fhir.{resource_type}.{what}.v1".encode()
+
+
+@functools.lru_cache(maxsize=256)  # what one transaction wrote has one moment
+def _moment(at: dt.datetime) -> tuple[bytes, int]:
+    """Return ce_time and milliseconds since 1970."""
+    return at.isoformat().encode(), int(at.timestamp() * 1000)
 
 
 class Publisher:
