@@ -10,6 +10,7 @@ tests/contracts/test_backbone.py is the conformance suite; an implementation is 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -94,6 +95,7 @@ class Backbone(Protocol):
         ...
 
 
+@functools.lru_cache(maxsize=1 << 14)  # a message's resources all have their patient's lane
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of a key: Kafka's default (murmur2, Java-compatible), so that other clients agree."""
     length = len(key)

@@ -12,6 +12,8 @@ answers it, empty for a deletion; the key is the lane.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import functools
 from collections import Counter
 
 from gateway.backbone.port import Backbone, TopicSpec
@@ -24,38 +26,56 @@ from gateway.store.port import OutboxRow, Store
 
 GROUP = "publish"
 OUTBOX = "outbox"
-ROWS_MAX = 1000
+ROWS_MAX = 300
+
+
+_VERSION = ("ce_specversion", b"1.0")
+_CONTENT = ("content-type", b"application/fhir+json")
 
 
 def record_of(row: OutboxRow) -> Record:
     """Return the backbone record of one outbox row."""
     if row.reply_to:
-        topic, identity, kind = f"reply.{row.reply_to}", f"reply/{row.message}", "dk.sundbro.reply.v1"
+        topic, identity, kind = f"reply.{row.reply_to}", f"reply/{row.message}", b"dk.sundbro.reply.v1"
         subject = row.message
     else:
-        topic, identity = f"fhir.{row.type}", f"{row.type}/{row.id}/{row.version}"
-        kind = f"dk.sundbro.fhir.{row.type}.{'deleted' if row.deleted else 'upserted'}.v1"
+        topic, kind = _of_type(row.type, deleted=row.deleted)
         subject = f"{row.type}/{row.id}"
-    headers = [
-        ("ce_specversion", b"1.0"),
+        identity = f"{subject}/{row.version}"
+    time_, timestamp_ms = _moment(row.at)
+    headers = (
+        _VERSION,
         ("ce_id", identity.encode()),
         ("ce_source", f"/feeds/{row.feed}".encode() if row.feed else b"/fhir"),
-        ("ce_type", kind.encode()),
-        ("ce_time", row.at.isoformat().encode()),
+        ("ce_type", kind),
+        ("ce_time", time_),
         ("ce_subject", subject.encode()),
-        ("content-type", b"application/fhir+json"),
+        _CONTENT,
         ("seq", f"{row.partition}:{row.seq}".encode()),
         ("causation", row.message.encode()),
-    ]
+    )
     if row.traceparent:
-        headers.append(("traceparent", row.traceparent.encode()))
+        headers += (("traceparent", row.traceparent.encode()),)
     return Record(
         topic=topic,
         key=(row.lane or subject).encode(),
         value=b"" if row.deleted else row.body,
-        headers=tuple(headers),
-        timestamp_ms=int(row.at.timestamp() * 1000),
+        headers=headers,
+        timestamp_ms=timestamp_ms,
     )
+
+
+@functools.lru_cache(maxsize=512)
+def _of_type(resource_type: str, *, deleted: bool) -> tuple[str, bytes]:
+    """Return topic and ce_type."""
+    what = "deleted" if deleted else "upserted"
+    return f"fhir.{resource_type}", f"dk.sundbro.fhir.{resource_type}.{what}.v1".encode()
+
+
+@functools.lru_cache(maxsize=256)  # what one transaction wrote has one moment
+def _moment(at: dt.datetime) -> tuple[bytes, int]:
+    """Return ce_time and milliseconds since 1970."""
+    return at.isoformat().encode(), int(at.timestamp() * 1000)
 
 
 class Publisher:
@@ -100,15 +120,13 @@ class Publisher:
 
     async def _publish_once(self) -> bool:
         """Publish what stands in the outbox now; return whether there was anything."""
-        some = False
-        for key in list(self._holding.next):
-            rows = await self._store.outbox(key[1], after=self._holding.next[key], limit=ROWS_MAX)
-            if rows:
-                some = True
-                await self._publish(key, rows)
-        return some
+        held = {key[1]: offset for key, offset in self._holding.next.items()}
+        rows = await self._store.outbox(held, limit=ROWS_MAX) if held else []
+        if rows:
+            await self._publish(rows)
+        return bool(rows)
 
-    async def _publish(self, key: tuple[str, int], rows: list[OutboxRow]) -> None:
+    async def _publish(self, rows: list[OutboxRow]) -> None:
         records = [record_of(row) for row in rows]
         missing = {record.topic for record in records} - self._topics
         if missing:
@@ -117,10 +135,12 @@ class Publisher:
             )
             self._topics |= missing
         await self._backbone.append(records)
-        await self._store.published(key[1], rows[-1].seq, epoch=self._holding.epoch(key))
-        self._holding.next[key] = rows[-1].seq
+        upto = {row.partition: row.seq for row in rows}  # the last one of each stands
+        await self._store.published(upto, epochs={part: self._holding.epoch((OUTBOX, part)) for part in upto})
+        for part, seq in upto.items():
+            self._holding.next[OUTBOX, part] = seq
         now = self._clock.now()
-        lag = (now - rows[0].at).total_seconds()
+        lag = (now - min(row.at for row in rows)).total_seconds()
         for topic, count in Counter(record.topic for record in records).items():
             self._tell(events.VersionPublished(topic, count, lag))
         for row, record in zip(rows, records, strict=True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -192,7 +192,7 @@ class Lease:
     next_offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OutboxRow:
     """One version to publish. `seq` is gap-free and in commit order within its partition."""
 
@@ -308,12 +308,16 @@ class Store(Protocol):
         """Return the feeds that are stopped, with why."""
         ...
 
-    async def outbox(self, partition: int, *, after: int, limit: int) -> list[OutboxRow]:
-        """Return unpublished rows of one partition in commit order, seq > `after`, without gaps."""
+    async def outbox(self, after: Mapping[int, int], *, limit: int) -> list[OutboxRow]:
+        """Return unpublished rows of some partitions, `{partition: after this seq}`: each partition's in commit order,
+        without gaps, at most `limit` of each.
+        """
         ...
 
-    async def published(self, partition: int, upto: int, *, epoch: int) -> None:
-        """Note that rows up to `upto` are on the backbone; raises `errors.Fenced` for an old epoch."""
+    async def published(self, upto: Mapping[int, int], *, epochs: Mapping[int, int]) -> None:
+        """Note that rows up to these, `{partition: seq}`, are on the backbone. Raises `errors.Fenced` when one of the
+        epochs is old; the other partitions are noted all the same.
+        """
         ...
 
     async def wait_outbox(self, seconds: float) -> None:

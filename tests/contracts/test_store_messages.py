@@ -23,7 +23,7 @@ async def states(store: PostgresStore, *messages) -> list[MessageState]:
 
 
 async def replies(store: PostgresStore) -> list[bytes]:
-    rows = [row for part in range(PARTITIONS) for row in await store.outbox(part, after=0, limit=100) if row.reply_to]
+    rows = [row for part in range(PARTITIONS) for row in await store.outbox({part: 0}, limit=100) if row.reply_to]
     assert all((row.type, row.id, row.version) == ("", "", 0) for row in rows)
     return [row.body for row in sorted(rows, key=lambda row: (row.at, row.message))]
 

@@ -22,7 +22,7 @@ class Follower:
 
     async def look(self) -> None:
         after = self.rows[-1].seq if self.rows else 0
-        self.rows += await self.store.outbox(self.part, after=after, limit=7)
+        self.rows += await self.store.outbox({self.part: after}, limit=7)
 
 
 async def test_with_many_writers_a_follower_sees_no_gap_and_each_resource_in_version_order(store, database):
@@ -47,7 +47,7 @@ async def test_with_many_writers_a_follower_sees_no_gap_and_each_resource_in_ver
         done.set()
         await asyncio.gather(*tasks)
     for follower in followers:
-        while len(await store.outbox(follower.part, after=len(follower.rows), limit=1)):
+        while len(await store.outbox({follower.part: len(follower.rows)}, limit=1)):
             await follower.look()
         assert [row.seq for row in follower.rows] == list(range(1, len(follower.rows) + 1))
         assert all(partition(row.lane) == follower.part for row in follower.rows)
@@ -78,10 +78,10 @@ async def test_a_transaction_held_open_holds_back_later_numbers_of_its_partition
         await asyncio.sleep(0.1)
         await other.apply(batch(message(write(observation("c"), lane=elsewhere), part=1)))
         assert not fast.done()
-        assert [row.seq for row in await store.outbox(part, after=0, limit=9)] == [1]
+        assert [row.seq for row in await store.outbox({part: 0}, limit=9)] == [1]
         await slow.commit()
         await fast
-    rows = await store.outbox(part, after=0, limit=9)
+    rows = await store.outbox({part: 0}, limit=9)
     assert [(row.seq, row.id) for row in rows] == [(1, "a"), (2, "slow"), (3, "b")]
 
 
@@ -107,7 +107,7 @@ async def test_a_row_carries_the_version_it_points_at_even_when_it_is_no_longer_
     for each in sent:
         await store.apply(batch(each))
     await store.apply(batch(message(write(observation("a"), minute=9, deleted=True))))
-    rows = await store.outbox(partition("l"), after=0, limit=9)
+    rows = await store.outbox({partition("l"): 0}, limit=9)
     assert [(row.version, row.deleted, row.lane) for row in rows] == [
         (1, False, "l"), (2, False, "l"), (3, False, "l"), (4, True, "l"),
     ]  # fmt: skip
@@ -119,7 +119,7 @@ async def test_a_row_carries_the_version_it_points_at_even_when_it_is_no_longer_
 
 async def test_what_belongs_to_nobody_goes_out_under_its_own_name(store):
     await store.apply(batch(message(write({"resourceType": "Organization", "id": "o"}), lane="l")))
-    rows = await store.outbox(partition("Organization/o"), after=0, limit=9)
+    rows = await store.outbox({partition("Organization/o"): 0}, limit=9)
     assert [(row.type, row.id, row.lane) for row in rows] == [("Organization", "o", "")]
 
 
@@ -128,14 +128,14 @@ async def test_published_rows_are_gone_and_the_position_tells_where_to_go_on(sto
     part = partition("l")
     (lease,) = await store.claim("publish", "p1", [("outbox", part)])
     assert lease.next_offset == 0
-    await store.published(part, 3, epoch=lease.epoch)
-    await store.published(part, 2, epoch=lease.epoch)  # said again, late: nothing goes backwards
+    await store.published({part: 3}, epochs={part: lease.epoch})
+    await store.published({part: 2}, epochs={part: lease.epoch})  # said again, late: nothing goes backwards
     (lease,) = await store.claim("publish", "p1", [("outbox", part)])
-    assert [row.seq for row in await store.outbox(part, after=lease.next_offset, limit=9)] == [4, 5]
-    assert [row.seq for row in await store.outbox(part, after=0, limit=9)] == [4, 5]
-    await store.published(part, 5, epoch=lease.epoch)
+    assert [row.seq for row in await store.outbox({part: lease.next_offset}, limit=9)] == [4, 5]
+    assert [row.seq for row in await store.outbox({part: 0}, limit=9)] == [4, 5]
+    await store.published({part: 5}, epochs={part: lease.epoch})
     await store.apply(batch(message(write(observation("b"), lane="l"))))
-    assert [row.seq for row in await store.outbox(part, after=0, limit=9)] == [6]
+    assert [row.seq for row in await store.outbox({part: 0}, limit=9)] == [6]
 
 
 async def test_a_publisher_that_was_overtaken_is_fenced(store):
@@ -145,9 +145,9 @@ async def test_a_publisher_that_was_overtaken_is_fenced(store):
     await asyncio.sleep(0.05)
     (heir,) = await store.claim("publish", "p2", [("outbox", part)])
     with pytest.raises(Fenced):
-        await store.published(part, 1, epoch=zombie.epoch)
-    assert len(await store.outbox(part, after=0, limit=9)) == 1
-    await store.published(part, 1, epoch=heir.epoch)
+        await store.published({part: 1}, epochs={part: zombie.epoch})
+    assert len(await store.outbox({part: 0}, limit=9)) == 1
+    await store.published({part: 1}, epochs={part: heir.epoch})
 
 
 async def test_waiting_ends_when_something_is_added_here_or_in_another_process(store, database):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -21,40 +22,27 @@ _SQL = statements.load("outbox")
 _AGAIN_SECONDS = 0.5
 
 
-async def unpublished(connections: Connections, partition: int, *, after: int, limit: int) -> list[OutboxRow]:
+async def unpublished(connections: Connections, after: Mapping[int, int], *, limit: int) -> list[OutboxRow]:
     """See `store.port.Store.outbox`."""
     async with connections.session() as connection:
-        rows = await connection.fetch(_SQL["unpublished"], partition, after, limit)
+        rows = await connection.fetch(_SQL["unpublished"], list(after), list(after.values()), limit)
     return [
         OutboxRow(
-            partition=partition,
-            seq=row["seq"],
-            type=row["type"],
-            id=row["id"],
-            version=row["version"],
-            lane=row["lane"],
-            body=row["body"],
-            deleted=row["deleted"],
-            at=row["at"],
-            message=row["receipt"],
-            feed=row["feed"],
-            traceparent=row["traceparent"],
-            reply_to=row["feed"] if row["version"] == 0 else "",
+            part, seq, type_, id_, version, lane, body, deleted, at, receipt, feed, trace, "" if version else feed
         )
-        for row in rows
+        for part, seq, type_, id_, version, receipt, feed, trace, lane, at, deleted, body in rows
     ]
 
 
-async def published(connections: Connections, partition: int, upto: int, *, epoch: int) -> None:
+async def published(connections: Connections, upto: Mapping[int, int], *, epochs: Mapping[int, int]) -> None:
     """See `store.port.Store.published`."""
-    async with connections.session() as connection, connection.transaction():
-        holder = await connection.fetchrow(_SQL["holder"], partition)
-        if holder is None or holder["epoch"] != epoch or not holder["held"]:
-            raise Fenced(f"the lease on outbox partition {partition} has ended or belongs to another publisher")
-        if upto <= holder["next_offset"]:
-            return
-        await connection.execute(_SQL["drop"], partition, upto)
-        await connection.execute(_SQL["moved"], partition, upto)
+    async with connections.session() as connection:
+        parts = sorted(upto)  # every publisher takes positions in the same order
+        held = await connection.fetch(
+            _SQL["published"], parts, [upto[part] for part in parts], [epochs[part] for part in parts]
+        )
+    if lost := set(parts) - {row["part"] for row in held}:
+        raise Fenced(f"the lease on outbox partitions {sorted(lost)} has ended or belongs to another publisher")
 
 
 class Bell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Unavailable
@@ -196,13 +196,13 @@ class PostgresStore:
         """See the port."""
         return await self._reads.counts()
 
-    async def outbox(self, partition: int, *, after: int, limit: int) -> list[OutboxRow]:
+    async def outbox(self, after: Mapping[int, int], *, limit: int) -> list[OutboxRow]:
         """See the port."""
-        return await outbox.unpublished(self._connections, partition, after=after, limit=limit)
+        return await outbox.unpublished(self._connections, after, limit=limit)
 
-    async def published(self, partition: int, upto: int, *, epoch: int) -> None:
+    async def published(self, upto: Mapping[int, int], *, epochs: Mapping[int, int]) -> None:
         """See the port."""
-        await outbox.published(self._connections, partition, upto, epoch=epoch)
+        await outbox.published(self._connections, upto, epochs=epochs)
 
     async def wait_outbox(self, seconds: float) -> None:
         """See the port."""

@@ -2,28 +2,39 @@
 -- exactly one of the two tables.
 
 -- name: unpublished
--- $1 partition, $2 after this number, $3 how many.
-select o.seq, coalesce(t.name, '') as type, o.id, o.version, m.receipt, m.feed, m.traceparent,
+-- $1 partitions, $2 after these numbers, $3 how many of each.
+select o.part, o.seq, coalesce(t.name, '') as type, o.id, o.version, m.receipt, m.feed, m.traceparent,
        coalesce(r.lane, v.lane, m.lane) as lane, coalesce(r.updated, v.updated, m.stored) as at,
        coalesce(r.deleted, v.deleted, false) as deleted,
        case when o.version = 0 then coalesce(m.reply, f.reply) else coalesce(r.body, v.body) end as body
-  from outbox o
+  from unnest($1::integer[], $2::bigint[]) as asked (part, after)
+ cross join lateral (
+    select * from outbox where part = asked.part and seq > asked.after order by seq limit $3
+  ) o
   join message m on m.seq = o.message
   left join message f on o.version = 0 and f.seq = m.duplicate_of
   left join resource_type t on t.code = o.type
   left join resource r on r.type = o.type and r.id = o.id and r.version = o.version
-  left join version v on v.type = o.type and v.id = o.id and v.version = o.version
- where o.part = $1 and o.seq > $2
- order by o.seq limit $3;
+  left join lateral (  -- only where it is not the current one
+    select lane, updated, deleted, body from version
+     where r.rid is null and type = o.type and id = o.id and version = o.version
+  ) v on true
+ order by o.part, o.seq;
 
--- name: holder
--- The publisher's lease, held: $1 partition.
-select epoch, expires > clock_timestamp() as held, next_offset
-  from position where grp = 'publish' and topic = 'outbox' and part = $1 for update;
-
--- name: drop
-delete from outbox where part = $1 and seq <= $2;
-
--- name: moved
--- The publisher's position is the number of rows published: $1 partition, $2 the last one.
-update position set next_offset = $2 where grp = 'publish' and topic = 'outbox' and part = $1;
+-- name: published
+-- Move the publisher's positions, which are the numbers of rows published, and drop what lies below; only under leases
+-- that are still held, whose partitions are returned: $1 partitions, ascending, $2 the last rows, $3 epochs.
+with held as (
+  select p.part, p.next_offset, greatest(p.next_offset, n.upto) as upto
+    from unnest($1::integer[], $2::bigint[], $3::bigint[]) as n (part, upto, epoch)
+    join position p on p.grp = 'publish' and p.topic = 'outbox' and p.part = n.part
+   where p.epoch = n.epoch and p.expires > clock_timestamp()
+   order by p.part for update of p
+), gone as (
+  -- from where the last one ended: below it there are only dead entries of the index, and many
+  delete from outbox o using held where o.part = held.part and o.seq > held.next_offset and o.seq <= held.upto
+), moved as (
+  update position p set next_offset = held.upto
+    from held where p.grp = 'publish' and p.topic = 'outbox' and p.part = held.part
+)
+select part from held;
