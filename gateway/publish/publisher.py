@@ -43,7 +43,7 @@ def record_of(row: OutboxRow) -> Record:
         subject = f"{row.type}/{row.id}"
         identity = f"{subject}/{row.version}"
     time_, timestamp_ms = _moment(row.at)
-    headers = (
+    headers: tuple[tuple[str, bytes], ...] = (
         _VERSION,
         ("ce_id", identity.encode()),
         ("ce_source", f"/feeds/{row.feed}".encode() if row.feed else b"/fhir"),
