@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import uvloop
 
 from gateway.app import doors, garbage, web, workers
 from gateway.app import parts as root
+from gateway.app.bugs import where
 from gateway.errors import Misconfigured, Unavailable
 from gateway.observe import events, metrics
 from gateway.operate.reconcile import reconcile
@@ -56,13 +56,6 @@ async def keep(role: str, work: Callable[[], Awaitable[None]], stop: asyncio.Eve
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), CRASH_PAUSE_SECONDS)
     tell(events.RoleStopped(role))
-
-
-def where(bug: BaseException) -> str:
-    """Return an exception's class and the line it came from: its text may hold a person's data."""
-    frames = traceback.extract_tb(bug.__traceback__)
-    place = f" at {os.path.relpath(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
-    return f"{type(bug).__name__}{place}"
 
 
 @contextlib.asynccontextmanager

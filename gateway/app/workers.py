@@ -6,6 +6,7 @@ A child ends when its standard input does, so that nothing of a killed gateway g
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ import uvloop
 from gateway import settings as setting
 from gateway.app import garbage
 from gateway.app import parts as root
+from gateway.app.bugs import where
+from gateway.errors import Unavailable
 from gateway.observe import events, metrics
 from gateway.settings import Settings
 from gateway.translate.worker import Translator
@@ -24,6 +27,7 @@ STOP_SECONDS = 20.0
 READY = b"ready\n"
 """What a translator process says on its standard output when its parts have started."""
 RESTART_SECONDS_MAX = 10.0
+RETRY_SECONDS = 0.5
 STEADY_SECONDS = 30.0
 """A child that ran so long was well: its next restart is immediate again."""
 
@@ -106,7 +110,7 @@ async def _end(child: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> N
         await child.wait()
 
 
-async def _child(name: str) -> None:
+async def _child(name: str) -> int:
     settings = setting.load(os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -117,15 +121,33 @@ async def _child(name: str) -> None:
     orphaned = asyncio.create_task(reader.read())
     orphaned.add_done_callback(lambda _: stop.set())
     tell, traced = root.tell_of(settings, name, metrics.Metrics())
-    async with root.parts(settings, settings.database_url, tell) as parts:
-        garbage.collect_rarely()
-        sys.stdout.buffer.write(READY)
-        sys.stdout.buffer.flush()
-        await translator(parts, f"{name}-{uuid.uuid4().hex[:8]}").run(stop)
+    status = 0
+    try:
+        await _translate(settings, name, tell, stop)
+    except Exception as bug:  # noqa: BLE001  the third fate: told as every role tells it, and the parent starts another
+        tell(events.RoleCrashed(name, where(bug)))
+        status = 1
     orphaned.cancel()
     if traced:
         traced.stop()
+    return status
+
+
+async def _translate(settings: Settings, name: str, tell: events.Tell, stop: asyncio.Event) -> None:
+    """Translate until `stop`; wait while database or backbone are away."""
+    while not stop.is_set():
+        try:
+            async with root.parts(settings, settings.database_url, tell) as parts:
+                garbage.collect_rarely()
+                with contextlib.suppress(OSError):  # nobody listens: the gateway is gone, and `stop` is about to be set
+                    sys.stdout.buffer.write(READY)
+                    sys.stdout.buffer.flush()
+                await translator(parts, f"{name}-{uuid.uuid4().hex[:8]}").run(stop)
+        except Unavailable as error:
+            tell(events.PartUnavailable("translate", type(error).__name__, RETRY_SECONDS))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RETRY_SECONDS)
 
 
 if __name__ == "__main__":
-    uvloop.run(_child(sys.argv[1]))
+    sys.exit(uvloop.run(_child(sys.argv[1])))

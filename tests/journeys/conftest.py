@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.gateway import Gateway
-from tests.journeys.leaks import told_about
 from tests.messages import People, Person
 from tests.otlp import Collector
+from tests.told import told_about
 
 BACKBONES = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
 EMBEDDED_ALONE = pytest.mark.parametrize("gateway", ["embedded"], indirect=True)
@@ -48,5 +48,5 @@ def gateway(
     running.environment["OTEL_BSP_SCHEDULE_DELAY"] = "200"  # milliseconds until a span is exported
     with running:
         yield running
-        leaked = told_about(people.all, running, collector)
+        leaked = told_about(people.all, running, collector.bodies)
         assert not leaked, leaked

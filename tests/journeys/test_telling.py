@@ -9,9 +9,9 @@ import time
 import httpx
 
 from tests.gateway import Gateway
-from tests.journeys.leaks import told_about
 from tests.messages import CPR, Person, adt, nobody, notification, reading
 from tests.otlp import Collector
+from tests.told import told_about
 
 SPAN_SECONDS_MAX = 30
 
@@ -91,4 +91,4 @@ def test_no_person_is_named_in_logs_metrics_or_traces_whatever_is_sent_and_asked
     gateway.drained()
     gateway.metrics()
     for people in ([person], [type(person)(impossible, person.family)]):
-        assert not told_about(people, gateway, collector)
+        assert not told_about(people, gateway, collector.bodies)
