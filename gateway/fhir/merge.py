@@ -64,8 +64,6 @@ class _Held:
 
     floors: dict[str, Stamp] = field(default_factory=dict)
     parts: dict[str, tuple[Stamp, Any]] = field(default_factory=dict)
-    altered: bool = False
-    """Something has another value, not only another stamp."""
 
     def floor(self, part: str) -> Stamp:
         everything = self.floors.get(_ALL, _NEVER)
@@ -75,14 +73,12 @@ class _Held:
         if stamp <= self.floors.get(name, _NEVER):
             return False
         self.floors[name] = stamp
-        self.altered = True
         return True
 
     def meet(self, part: str, stamp: Stamp, value: Any) -> bool:
         known, present = self.parts.get(part) or (self.floor(part), None)
         if stamp > known or (stamp == known and _text(value) > _text(present)):
             self.parts[part] = (stamp, value)
-            self.altered = self.altered or part.startswith(f"{_PLACES}#") or _text(value) != _text(present)
             return True
         return False
 
@@ -111,8 +107,6 @@ def merge(
     if not _apply(held, change, said, stamp) and stored is not None and state is not None:
         return stored, state, late
     _settle(held)
-    if not held.altered and stored is not None and state is not None and _ALL not in state:
-        return stored, _state(held), late  # the same was said again, later; what was merged before is in order already
     return _resource(resource_type, change.resource["id"], held), _state(held), late
 
 
