@@ -63,6 +63,7 @@ class Gateway:
         self.log = folder / "gateway.log"
         self.feeds = folder / "feeds"
         """More feed files, or changed ones; read at start, and by every command."""
+        self.feeds.mkdir()
         self.database_url = database_url
         self.http = f"{HOST}:{free_port()}"
         self.mllp = f"{HOST}:{free_port()}"
@@ -120,7 +121,6 @@ class Gateway:
     def launch(self) -> None:
         assert not self.running
         self.data.mkdir(parents=True, exist_ok=True)
-        self.feeds.mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gateway.cli", "up"],

@@ -40,28 +40,27 @@ class Station:
     adapter: Adapter
     context: Context
     mapping: str
-    """Version of adapter code and tables: the first 12 hex digits of a SHA-256 over both."""
+    """Version of adapter code, tables and feed file: the first 12 hex digits of a SHA-256 over them."""
 
 
-def mapping_version(folder: Path) -> str:
-    """Return the version of one adapter: its code, its feed file and every mapping table."""
+def mapping_version(folder: Path, feed: Feed) -> str:
+    """Return the version of what decides about a message: the adapter's code, every mapping table, and the feed as it is."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.rglob("*.py"), *folder.glob("feed.toml"), *MAPPINGS.rglob("*.csv")]):
+    for path in sorted([*folder.rglob("*.py"), *MAPPINGS.rglob("*.csv")]):
         digest.update(path.relative_to(PROJECT).as_posix().encode())
         digest.update(path.read_bytes())
+    digest.update(repr(feed).encode())
     return digest.hexdigest()[:12]
 
 
 def stations(feeds: Mapping[str, Feed], ids: Ids) -> dict[str, Station]:
     """Return a station per feed. Raises Misconfigured for a feed whose format has no folder."""
     loaded = tables.load(MAPPINGS)
-    versions: dict[str, str] = {}
     found: dict[str, Station] = {}
     for name, feed in feeds.items():
         folder = ADAPTERS / feed.format
         if not feed.format.isidentifier() or not (folder / "translate.py").is_file():
             raise Misconfigured(f"feed {name}: there is no adapter for the format {feed.format!r}")
         adapter = cast("Adapter", importlib.import_module(f"adapters.{feed.format}.translate"))
-        version = versions.setdefault(feed.format, mapping_version(folder))
-        found[name] = Station(feed, adapter, Context(feed, ids, loaded), version)
+        found[name] = Station(feed, adapter, Context(feed, ids, loaded), mapping_version(folder, feed))
     return found

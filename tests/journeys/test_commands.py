@@ -11,8 +11,6 @@ from tests.gateway import FEEDS, ROOT, Gateway
 from tests.journeys.conftest import EMBEDDED_ALONE
 from tests.messages import Person, adt, lines, nobody, reading
 
-pytestmark = EMBEDDED_ALONE
-
 
 def written(folder: Path, name: str, body: bytes) -> str:
     path = folder / name
@@ -20,6 +18,7 @@ def written(folder: Path, name: str, body: bytes) -> str:
     return str(path)
 
 
+@EMBEDDED_ALONE
 def test_translate_prints_the_resources_or_the_rejection_and_stores_nothing(
     gateway: Gateway, person: Person, tmp_path: Path
 ) -> None:
@@ -35,6 +34,7 @@ def test_translate_prints_the_resources_or_the_rejection_and_stores_nothing(
     assert gateway.sql("select count(*) from message") == before
 
 
+@EMBEDDED_ALONE
 def test_translate_gives_the_ids_that_the_gateway_gives(gateway: Gateway, person: Person, tmp_path: Path) -> None:
     body = json.dumps(reading(person)).encode()
     stored = gateway.sent("home", body)["resources"]
@@ -42,6 +42,7 @@ def test_translate_gives_the_ids_that_the_gateway_gives(gateway: Gateway, person
     assert {f"{one['resourceType']}/{one['id']}" for one in told["resources"]} == set(stored)
 
 
+@EMBEDDED_ALONE
 @pytest.mark.parametrize("feed", FEEDS)
 def test_translate_takes_every_sample_that_comes_with_a_format(gateway: Gateway, feed: str) -> None:
     (folder,) = (path.parent for path in ROOT.glob("adapters/*/feed.toml") if f'\nname = "{feed}"' in path.read_text())
@@ -51,6 +52,7 @@ def test_translate_takes_every_sample_that_comes_with_a_format(gateway: Gateway,
     assert all(one.get("resources") or one.get("rejected") for one in told)
 
 
+@EMBEDDED_ALONE
 def test_send_goes_through_the_real_doors_and_tells_what_became_of_each(
     gateway: Gateway, person: Person, tmp_path: Path
 ) -> None:
@@ -64,6 +66,7 @@ def test_send_goes_through_the_real_doors_and_tells_what_became_of_each(
     assert json.loads(refused.stdout)["status"] == 422
 
 
+@EMBEDDED_ALONE
 def test_feeds_counts_every_message(gateway: Gateway) -> None:
     gateway.drained()
     sums = gateway.sums()
@@ -73,6 +76,7 @@ def test_feeds_counts_every_message(gateway: Gateway) -> None:
     assert all(feed in told for feed in FEEDS)
 
 
+@EMBEDDED_ALONE
 def test_tokens_open_what_their_actor_may_and_nothing_else(gateway: Gateway, person: Person) -> None:
     body = json.dumps(reading(person)).encode()
     actors = gateway.token("--list")
@@ -95,6 +99,7 @@ def test_tokens_open_what_their_actor_may_and_nothing_else(gateway: Gateway, per
     assert gateway.run("token", "--as", "nobody").returncode == 2
 
 
+@EMBEDDED_ALONE
 def test_doctor_finds_a_running_gateway_well(gateway: Gateway) -> None:
     told = gateway.command("doctor")
     assert "NOT" not in told
@@ -102,14 +107,30 @@ def test_doctor_finds_a_running_gateway_well(gateway: Gateway) -> None:
     assert "SUNDBRO_MLLP" in told
 
 
+@EMBEDDED_ALONE
 def test_doctor_says_what_is_wrong(gateway: Gateway) -> None:
     done = gateway.run("doctor", settings={"parttions": "4"})
     assert done.returncode == 1
     assert "parttions" in done.stdout.lower()
 
 
+@EMBEDDED_ALONE
 def test_an_unknown_feed_is_named_with_those_there_are(gateway: Gateway) -> None:
     for arguments in (("rejected", "nowhere"), ("replay", "nowhere", "--dry-run"), ("feeds", "--resume", "nowhere")):
         done = gateway.run(*arguments)
         assert done.returncode == 2
         assert "home, hospital, municipal" in done.stderr
+
+
+def test_the_demo_feeds_itself_and_its_sum_adds_up(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    try:
+        done = gateway.run("demo", "--seconds", "4", "--citizens", "50", "--rate", "30")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "the sum adds up" in done.stdout
+        assert all(feed in done.stdout for feed in FEEDS)
+        assert f"curl -s http://{gateway.http}/fhir/metadata" in done.stdout
+        assert not gateway.family()
+        assert not gateway.postgres_pid()
+    finally:
+        gateway.remove()

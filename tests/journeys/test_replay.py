@@ -38,9 +38,18 @@ def observation(outcome: dict[str, Any]) -> str:
     return next(str(name) for name in outcome["resources"] if name.startswith("Observation/"))
 
 
+def explained(gateway: Gateway, outcome: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(gateway.command("explain", observation(outcome), "--json")))
+
+
+def published(gateway: Gateway) -> set[str]:
+    gateway.drained()
+    records = gateway.records(["fhir.Observation"])
+    return {value.decode() for one in records for name, value in one.record.headers if name == "ce_id"}
+
+
 def test_a_mended_feed_is_replayed_and_mended_back(alone: Gateway) -> None:
-    assert MENDED.count(TYPES) == 1
-    assert "decimal_comma = true" in MENDED
+    assert (MENDED.count(TYPES), MENDED.count("decimal_comma = true")) == (1, 1)
     people = People(900)
     sent = alone.post("home", json.dumps(reading(people.one(), value=71)).encode()).json()
     good = {**alone.outcome(sent["status"]), **sent}
@@ -50,7 +59,9 @@ def test_a_mended_feed_is_replayed_and_mended_back(alone: Gateway) -> None:
     assert alone.outcome(status)["reasons"][0]["code"] == "value-invalid"
     assert differences(replay(alone, "--dry-run")) == NOTHING
 
+    assert not explained(alone, good)["mapping_changed"]
     (alone.feeds / "home.toml").write_text(MENDED)
+    assert explained(alone, good)["mapping_changed"]
     shown = replay(alone, "--dry-run")
     assert shown["accepted"] == [receipt]
     assert [(one["resource"], one["version"], one["elements"]) for one in shown["changed"]] == [
@@ -69,18 +80,12 @@ def test_a_mended_feed_is_replayed_and_mended_back(alone: Gateway) -> None:
     now = alone.get(f"/fhir/{observation(good)}")
     assert now.headers["etag"] == 'W/"2"'
     assert TYPES in {coding["system"] for coding in now.json()["code"]["coding"]}
+    assert not explained(alone, accepted)["mapping_changed"]
     assert alone.outcome(good["status"])["resources"] == good["resources"], "what did not differ is still its own"
     before = alone.get(f"/fhir/{observation(good)}/_history/1").json()
     assert TYPES not in {coding["system"] for coding in before["code"]["coding"]}
     assert alone.resources(f"Provenance?target={observation(accepted)}")
-    alone.drained()
-    events = {
-        value.decode()
-        for one in alone.records(["fhir.Observation"])
-        for name, value in one.record.headers
-        if name == "ce_id"
-    }
-    assert {f"{observation(good)}/1", f"{observation(good)}/2", f"{observation(accepted)}/1"} <= events
+    assert {f"{observation(good)}/1", f"{observation(good)}/2", f"{observation(accepted)}/1"} <= published(alone)
 
     again = replay(alone, "--dry-run")
     assert differences(again) == NOTHING
