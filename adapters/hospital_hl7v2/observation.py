@@ -98,7 +98,7 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
     kind = category("vital-signs" if meaning.is_vital else around.category)
     if kind:
         resource["category"] = [kind]
-    if obx.has(7) and resource["status"] != "entered-in-error":
+    if obx.text(7) and resource["status"] != "entered-in-error":
         resource["referenceRange"] = [reference_range(obx, work.setup)]
         work.note(f"Observation/{resource['id']}", "referenceRange", "obx-7-range", _OFFICIAL + "OBX-7", place(obx, 7))
     if noted.notes:
