@@ -55,7 +55,7 @@ async def explain(settings: Settings, resource: str, *, as_json: bool) -> int:
 
 
 def _show_explanation(found: Explanation) -> None:
-    console = Console(soft_wrap=not sys.stdout.isatty())
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     table = Table(title=found.resource, title_justify="left")
     for column in ("element", "rule", "official row", "source field", "raw record"):
         table.add_column(column, overflow="fold")
