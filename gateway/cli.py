@@ -55,9 +55,11 @@ def up() -> None:
 
 @app.command()
 def demo(
-    seconds: Annotated[float, typer.Option(help="End by itself after so long, and say whether the sum adds up.")] = 0.0,
-    citizens: Annotated[int, typer.Option(help="Synthetic citizens.")] = 500,
-    rate: Annotated[float, typer.Option(help="Messages a second over all feeds.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="End by itself after so long, and say whether the sum adds up; 0: at Ctrl-C.")
+    ] = 0.0,
+    citizens: Annotated[int, typer.Option(min=1, help="Synthetic citizens.")] = 500,
+    rate: Annotated[float, typer.Option(min=0.1, help="Messages a second over all feeds.")] = 60.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same citizens.")] = 1,
 ) -> None:
     """Run the whole gateway and feed it with synthetic citizens: a live table, and addresses to try with curl.
@@ -125,7 +127,7 @@ def feeds(
 @app.command()
 def rejected(
     feed: Feed,
-    count: Annotated[int, typer.Option(help="At most so many, newest first.")] = 20,
+    count: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 20,
     raw: Annotated[
         str, typer.Option(metavar="RECEIPT", help="Write the raw message of one receipt to standard output.")
     ] = "",
@@ -181,6 +183,8 @@ def main() -> None:
     except SundbroError as error:
         sys.stderr.write(f"sundbro: {error.text}\n")
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

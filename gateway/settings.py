@@ -18,6 +18,12 @@ from gateway.errors import Misconfigured
 
 PREFIX = "SUNDBRO_"
 ROLES = ("receive", "translate", "publish", "serve")
+ADDRESS = r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):[0-9]{1,5}$"
+_SAID = {
+    "extra_forbidden": "there is no such setting",
+    "string_pattern_mismatch": "not of its form (host:port for an address)",
+}
+"""What pydantic says in words of its own, by its error types."""
 
 
 class Settings(pydantic.BaseModel):
@@ -37,13 +43,17 @@ class Settings(pydantic.BaseModel):
         ",".join(ROLES), description="Roles of this process, by commas: receive, translate, publish, serve."
     )
     http: str = pydantic.Field(
-        "127.0.0.1:8080", description="host:port of the FHIR API, the HTTP door and the health pages."
+        "127.0.0.1:8080", pattern=ADDRESS, description="host:port of the FHIR API, the HTTP door and the health pages."
     )
     public_url: str = pydantic.Field(
         "", description="The address callers use, where it differs from http://<http> (a proxy in front)."
     )
-    mllp: str = pydantic.Field("127.0.0.1:2575", description="host:port of the MLLP door; empty closes it.")
-    mllp_tls: str = pydantic.Field("", description="host:port of the MLLP door over TLS; empty closes it.")
+    mllp: str = pydantic.Field(
+        "127.0.0.1:2575", pattern=f"{ADDRESS}|^$", description="host:port of the MLLP door; empty closes it."
+    )
+    mllp_tls: str = pydantic.Field(
+        "", pattern=f"{ADDRESS}|^$", description="host:port of the MLLP door over TLS; empty closes it."
+    )
     tls_certificate: Path | None = pydantic.Field(None, description="Server certificate chain (PEM) for MLLP over TLS.")
     tls_key: Path | None = pydantic.Field(None, description="Private key (PEM) of the server certificate.")
     tls_client_ca: Path | None = pydantic.Field(
@@ -166,7 +176,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate({**values, **given})
     except pydantic.ValidationError as error:
         lines = [
-            f"{PREFIX}{'.'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
+            f"{PREFIX}{'.'.join(str(part) for part in e['loc']).upper()}: {_SAID.get(e['type'], e['msg'])}"
             for e in error.errors(include_input=False)
         ]
         raise Misconfigured("settings that cannot be used: " + "; ".join(lines)) from None

@@ -19,6 +19,8 @@ from gateway.model import RejectionCode
 _NUMBER = re.compile(r"(<=|>=|<|>|≤|≥)?\s*([+-]?(?:0|[1-9]\d{0,11})(?:[.,]\d{1,15})?)", re.ASCII)
 _COMPARATORS = {"≤": "<=", "≥": ">="}
 _ONE = Decimal(1)
+_DIGITS_MAX = 28
+"""Digits that decimal arithmetic keeps: a number with more is outside every plausible range."""
 
 
 class Number(NamedTuple):
@@ -75,7 +77,8 @@ def plausible(value: Decimal | int, of: Unit, at: str) -> Decimal | int:
 def _shifted(value: Decimal | int, shift: int) -> Decimal:
     moved = Decimal(value).scaleb(shift)
     exponent = moved.as_tuple().exponent
-    return moved.quantize(_ONE) if isinstance(exponent, int) and 0 < exponent <= 6 else moved  # noqa: PLR2004
+    whole = isinstance(exponent, int) and exponent > 0 and moved.adjusted() < _DIGITS_MAX
+    return moved.quantize(_ONE) if whole else moved
 
 
 def _hint(value: Decimal | int, of: Unit) -> str:

@@ -104,7 +104,7 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
         rule = "vital-sign-code" if meaning.is_vital else f"{around.category}-report"
         source = place(obx, 3) if meaning.is_vital else around.category_source
         work.note(f"Observation/{resource['id']}", "category", rule, "", source)
-    if obx.has(7) and resource["status"] != "entered-in-error":
+    if obx.text(7) and resource["status"] != "entered-in-error":
         resource["referenceRange"] = [reference_range(obx, work.setup)]
         work.note(f"Observation/{resource['id']}", "referenceRange", "obx-7-range", _OFFICIAL + "OBX-7", place(obx, 7))
     if noted.notes:

@@ -5,15 +5,16 @@ A message is taken whole or not at all, because its acknowledgement can only say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from adapters.municipal_medcom import acknowledgement, notification, observation
 from adapters.municipal_medcom.house import House
-from adapters.municipal_medcom.message import IDENTITY, Fault, Message, choose_person
+from adapters.municipal_medcom.message import IDENTITY, Fault, Message, Part, choose_person
 from gateway.errors import Incorrect, Unprocessable
+from gateway.fhir.issue import Issue
 from gateway.fhir.validate import validate
 from gateway.formats import fhirxml, json, xml
 from gateway.model import Feed, Piece, RawMessage, Reason, RejectionCode, Resource, Trace, Translation
@@ -113,10 +114,23 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
         return made
     made.letter, made.envelope = message.letter, message.envelope
     made.message_type = _event(message)
-    _fill(made, message, context, raw, trace)
-    if made.message_type != acknowledgement.EVENT:
-        _answer(made, message, context, raw)
+    try:
+        _fill(made, message, context, raw, trace)
+        if made.message_type != acknowledgement.EVENT:
+            _answer(made, message, context, raw)
+    except Exception:
+        # What follows is written for valid resources, and one that is not can trip it anywhere. Then the message is at
+        # fault, and the place is told; with a message of valid resources it is a bug, and crashes as one.
+        made.reasons = [reason for part in message.parts for reason in _faults(part)]
+        if not made.reasons:
+            raise
+        made.changes, made.notices = [], []
     return made
+
+
+def _faults(part: Part) -> list[Reason]:
+    """Return why a resource of the message, as it was sent, is not valid R4."""
+    return _reasons(validate(part.node.value), part.kind, part.at)
 
 
 def _event(message: Message) -> str:
@@ -149,10 +163,13 @@ def _fill(made: Translation, message: Message, context: Context, raw: RawMessage
 def _invalid(resource: Resource, origins: Mapping[str, str]) -> list[Reason]:
     """Return why a resource is not valid R4, in terms of the sender's message: what was copied keeps its place."""
     kind = resource["resourceType"]
-    origin = origins[f"{kind}/{resource['id']}"]
+    return _reasons(validate(resource), kind, origins[f"{kind}/{resource['id']}"])
+
+
+def _reasons(issues: Sequence[Issue], kind: str, at: str) -> list[Reason]:
     return [
-        Reason(_RULES.get(one.rule, RejectionCode.INVALID_RESOURCE), origin + one.path.removeprefix(kind), one.text)
-        for one in validate(resource)
+        Reason(_RULES.get(one.rule, RejectionCode.INVALID_RESOURCE), at + one.path.removeprefix(kind), one.text)
+        for one in issues
     ]
 
 

@@ -54,10 +54,13 @@ async def doctor(environment: Mapping[str, str]) -> int:
 
 
 async def _look(check: Callable[[Settings], Awaitable[Finding]], settings: Settings) -> Finding:
+    what = (check.__doc__ or "").partition(".")[0].removeprefix("Look at the ").removeprefix("Look at ")
     try:
         return await check(settings)
     except SundbroError as error:
-        return Finding((check.__doc__ or "").partition(".")[0].lower(), well=False, found=error.text)
+        return Finding(what, well=False, found=error.text)
+    except OSError as error:
+        return Finding(what, well=False, found=f"{error.filename or settings.data}: {error.strerror}")
 
 
 async def _folder(settings: Settings) -> Finding:
@@ -81,7 +84,7 @@ async def _feeds(settings: Settings) -> Finding:
 
 
 async def _safety(settings: Settings) -> Finding:
-    """Look for unsafe values."""
+    """Look at safety."""
     refuse_unsafe(settings)
     return Finding("safety", well=True, found=f"nothing unsafe for {settings.environment}")
 
@@ -91,10 +94,9 @@ async def _ports(settings: Settings) -> Finding:
     try:
         async with httpx.AsyncClient(base_url=f"http://{settings.http}", timeout=3) as client:
             answer = await client.get("/readyz")
-        return Finding(
-            "gateway", well=answer.status_code == httpx.codes.OK, found=f"runs at {settings.http}: {answer.json()}"
-        )
-    except (httpx.HTTPError, ValueError):
+        checks = ", ".join(f"{part} {state}" for part, state in answer.json()["checks"].items())
+        return Finding("gateway", well=answer.status_code == httpx.codes.OK, found=f"runs at {settings.http}: {checks}")
+    except (httpx.HTTPError, ValueError, KeyError):
         pass
     taken = [
         address for address in (settings.http, settings.mllp, settings.mllp_tls) if address and not ports.free(address)

@@ -27,6 +27,7 @@ from gateway.observe import events, metrics
 from gateway.operate.reconcile import reconcile
 from gateway.publish.publisher import Publisher
 from gateway.settings import Settings
+from gateway.store import folder
 
 LAG_SECONDS = 2.0
 EXPIRE_SECONDS = 600.0
@@ -62,9 +63,7 @@ async def keep(role: str, work: Callable[[], Awaitable[None]], stop: asyncio.Eve
 async def gateway(settings: Settings) -> AsyncIterator[Running]:
     """Run every role of these settings inside the block."""
     refuse_unsafe(settings)
-    # Gateways of several machines may share a data folder (keys); no two share a machine's name and an address.
-    own = f"{os.uname().nodename}-{settings.http.replace(':', '-')}"
-    metrics.prepare(settings.data / "run" / own / "metrics", fresh=True)
+    _prepare(settings)
     tell, traced = root.tell_of(settings, "gateway", metrics.Metrics())
     roles = settings.role_names()
     owner = f"gateway-{uuid.uuid4().hex[:8]}"
@@ -102,6 +101,22 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
             await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ready)), READY_SECONDS_MAX)
         garbage.collect_rarely()
         yield Running(parts, served.address, mllp)
+
+
+def _prepare(settings: Settings) -> None:
+    """Make the folder of this run. Raises Misconfigured where it cannot be made, or another gateway has it."""
+    held = folder.Lock(settings.data)
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.database_url:
+            held.take()  # let go at once: the database takes it again. Before anything of another gateway is emptied.
+        # Gateways of several machines may share a data folder (keys); no two share a machine's name and an address.
+        own = f"{os.uname().nodename}-{settings.http.replace(':', '-')}"
+        metrics.prepare(settings.data / "run" / own / "metrics", fresh=True)
+    except OSError as error:
+        raise Misconfigured(f"the data folder {settings.data} cannot be used: {error.strerror}") from None
+    finally:
+        held.release()
 
 
 @contextlib.asynccontextmanager

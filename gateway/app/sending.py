@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from gateway.app import tokens
 from gateway.app.feeds import station_of, stations_of
 from gateway.app.files import content_type_of, messages
 from gateway.app.mllp_client import MllpClient, answered
-from gateway.errors import Unavailable
+from gateway.errors import Misconfigured, Unavailable
 from gateway.settings import Settings
 from gateway.translate.registry import Station
 
@@ -28,6 +29,15 @@ async def send(settings: Settings, feed: str, files: list[Path], *, mllp: bool |
     """Send files in order; print one JSON object a message. Returns 1 when a door did not take one."""
     station = station_of(stations_of(settings), feed)
     by_mllp = "mllp" in station.feed.doors and bool(settings.mllp) if mllp is None else mllp
+    if (door := "mllp" if by_mllp else "http") not in station.feed.doors:
+        raise Misconfigured(
+            f"the feed {feed} takes nothing through {door}; its doors are {', '.join(station.feed.doors)}"
+        )
+    if by_mllp and not settings.mllp:
+        raise Misconfigured("SUNDBRO_MLLP is empty: the MLLP door is closed")
+    for path in files:
+        if not os.access(path, os.R_OK) or path.is_dir():
+            raise Misconfigured(f"{path} is not a file that can be read; nothing was sent")
     shown = sys.stderr.isatty() and len(files) > 1
     failed = False
     with Progress(console=Console(stderr=True), transient=True, disable=not shown) as progress:

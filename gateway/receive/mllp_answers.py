@@ -192,6 +192,9 @@ class Answers:
 
     def _answer(self, seen: er7.Peek, verdict: str, refusal: Refusal | None) -> bytes:
         """Return A, E or R in the mode that the sender asked for; b'' when it wants no such answer."""
+        if refusal is not None and refusal.error == mllp_rules.HEADER and seen.message_code not in {"ACK", "MCF"}:
+            # What such a header says of acknowledgements is not to be believed either.
+            return self._write(seen, "AR", refusal.error, refusal.text)
         mode = v2ack.mode(seen)
         # An acknowledgement is never acknowledged: two engines would go on for ever.
         if mode is v2ack.AckMode.NONE or seen.message_code in {"ACK", "MCF"}:

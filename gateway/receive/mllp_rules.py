@@ -35,6 +35,8 @@ class Refusal:
     text: str
 
 
+HEADER: Final = "101"
+"""Table 0357, required field missing: the header itself cannot be relied on."""
 UNKNOWN_FEED: Final = Refusal("207", "This sender (MSH-3, MSH-4, client certificate) is not known here.")
 
 
@@ -48,7 +50,7 @@ def refusal(seen: er7.Peek, feed: Feed) -> Refusal | None:
     )
     for number, there in required:
         if not there:
-            return Refusal("101", f"MSH-{number} is empty.")
+            return Refusal(HEADER, f"MSH-{number} is empty.")
     if any(wide in seen.charset.upper() for wide in _WIDE_CHARSETS):
         return Refusal("102", "MSH-18: UTF-16 and UTF-32 cannot travel in MLLP; send UTF-8 or ISO 8859.")
     component = seen.encoding_characters[:1] or b"^"

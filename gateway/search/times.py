@@ -112,7 +112,7 @@ def _slow(text: str) -> Interval:
     low = dt.datetime.fromisoformat(f"{text[:10]}T{clock}").replace(tzinfo=ZONE)
     if parts["zone"]:
         low = dt.datetime.fromisoformat(f"{text[:10]}T{clock}{parts['zone']}")
-    low = _utc(low) + dt.timedelta(microseconds=int(fraction[:6].ljust(6, "0")) if fraction else 0)
+    low = _add(_utc(low), dt.timedelta(microseconds=int(fraction[:6].ljust(6, "0")) if fraction else 0))
     if second is None:
         return low, _add(low, dt.timedelta(minutes=1))
     return low, _add(low, dt.timedelta(microseconds=max(1, 10 ** (6 - len(fraction)))) if fraction else _SECOND)

@@ -11,7 +11,7 @@ from adapters.home_readings import translate as home
 from gateway.errors import Incorrect, Unprocessable
 from gateway.fhir.validate import validate
 from gateway.formats import json
-from tests.feeds.home_feed import SAMPLES, context, feed, raw
+from tests.feeds.home_feed import SAMPLES, context, feed, raw, reading, refused, translated
 
 CONTEXT = context()
 DOCUMENTS = [json.loads(path.read_bytes()) for path in sorted(SAMPLES.glob("*.json")) if "expected" not in path.name]
@@ -103,3 +103,8 @@ def test_a_message_cut_short_is_malformed_or_refused_at_the_door(document, data)
     except Incorrect:
         return
     raise AssertionError("a cut document was readable")
+
+
+def test_a_fraction_with_more_digits_than_arithmetic_keeps_is_implausible_and_no_bug() -> None:
+    made = translated(reading("saturation", 10**30, ""))
+    assert [code for code, _ in refused(made)] == ["implausible"]

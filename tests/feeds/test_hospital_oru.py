@@ -384,3 +384,7 @@ def test_whatever_fields_hold_the_outcome_is_valid_or_reasoned(
     for change in result.changes:
         json.dumps(change.resource)
         assert validate(change.resource) == []
+
+
+def test_a_reference_range_of_nothing_but_blanks_is_none() -> None:
+    assert "referenceRange" not in reading(obx(f7=" \n "))

@@ -186,3 +186,25 @@ def test_acknowledgements_of_damaged_messages_keep_the_guide(tmp_path):
             )
     assert len(replies) > 15
     assert judged(replies.values(), tmp_path, "medcom.fhir.dk.acknowledgement-2.0.3") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "element", "value"),
+    [
+        ("Organization", "identifier", [{"system": ["x"], "value": "1"}]),
+        ("Organization", "identifier", None),
+        ("Patient", "identifier", [{"system": ["x"], "value": "1"}]),
+        ("Observation", "code", {"coding": 7}),
+    ],
+)
+def test_what_the_sender_made_invalid_is_its_fault_at_its_place_wherever_it_trips_us(
+    kind: str, element: str, value: Any
+) -> None:
+    message = copy.deepcopy(MESSAGES["homecare-observation-report-restricted"])
+    for entry in message["entry"]:
+        if entry["resource"]["resourceType"] == kind:
+            entry["resource"][element] = value
+    made = translated(message)
+    assert made.reasons
+    assert any(f".resource.{element}" in reason.at for reason in made.reasons)
+    holds(made)

@@ -134,3 +134,41 @@ def test_the_demo_feeds_itself_and_its_sum_adds_up(tmp_path: Path) -> None:
         assert not gateway.postgres_pid()
     finally:
         gateway.remove()
+
+
+def test_send_says_what_it_cannot_send_before_it_sends_anything(gateway: Gateway, tmp_path: Path) -> None:
+    missing = gateway.run("send", "hospital", str(tmp_path / "missing.hl7"))
+    folder = gateway.run("send", "home", str(tmp_path))
+    closed = gateway.run("send", "home", "--mllp", written(tmp_path, "door.json", b"{}"))
+    for told, word in ((missing, "missing.hl7"), (folder, "not a file"), (closed, "takes nothing through mllp")):
+        assert told.returncode == 2
+        assert word in told.stderr
+        assert "Traceback" not in told.stderr
+
+
+def test_a_second_gateway_on_the_same_folder_is_refused_and_leaves_the_numbers_of_the_first_alone(
+    gateway: Gateway,
+) -> None:
+    (numbers,) = (gateway.data / "run").glob("*/metrics")
+    before = {path.name for path in numbers.iterdir()}
+    second = gateway.run("up")
+    assert second.returncode == 2
+    assert "in use by process" in second.stderr
+    assert before
+    assert before <= {path.name for path in numbers.iterdir()}
+
+
+def test_a_data_folder_that_cannot_be_is_told_in_one_line(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.environment["SUNDBRO_DATA"], before = written(tmp_path, "file", b""), gateway.environment["SUNDBRO_DATA"]
+    try:
+        for verb in ("up", "demo", "doctor"):
+            told = gateway.run(verb)
+            assert told.returncode in {1, 2}
+            assert "Traceback" not in told.stderr
+            assert "cannot be used" in told.stderr + told.stdout
+    finally:
+        gateway.environment["SUNDBRO_DATA"] = before
+
+
+def test_a_demo_without_a_rate_is_refused(gateway: Gateway) -> None:
+    assert gateway.run("demo", "--rate", "0").returncode == 2

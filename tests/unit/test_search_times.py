@@ -145,3 +145,11 @@ def test_ap_reaches_a_tenth_of_the_way_to_now():
     low, high = at(2026, 1, 1), at(2026, 1, 2)
     assert times.approximately(low, high, at(2026, 1, 12)) == (at(2025, 12, 31), at(2026, 1, 3))
     assert times.approximately(low, high, at(2026, 1, 1, 12)) == (low, high)
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59.999-14:00", "0001-01-01T00:00:00.001+14:00", "9999-12-31T23:59-14:00"]
+)
+def test_a_moment_beyond_the_calendar_of_utc_is_its_end(text):
+    low, high = times.interval(text)
+    assert times.OPEN_LOW <= low <= high <= times.OPEN_HIGH

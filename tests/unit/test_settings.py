@@ -55,3 +55,20 @@ def test_production_refuses_values_that_are_for_development(given: dict[str, str
     with pytest.raises(Misconfigured, match=word):
         refuse_unsafe(settings.load({"SUNDBRO_ENVIRONMENT": "production", **given}))
     refuse_unsafe(settings.load(given))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "nonsense", ":8080", "host:port", "127.0.0.1:8080/x", "::1"])
+@pytest.mark.parametrize("name", ["SUNDBRO_HTTP", "SUNDBRO_MLLP", "SUNDBRO_MLLP_TLS"])
+def test_an_address_without_host_and_port_is_refused_before_anything_starts(name: str, address: str) -> None:
+    with pytest.raises(Misconfigured, match=f"{name}: .*host:port"):
+        settings.load({name: address})
+
+
+def test_addresses_are_hosts_and_ports_and_the_mllp_doors_may_be_closed() -> None:
+    read = settings.load({"SUNDBRO_HTTP": "[::1]:8080", "SUNDBRO_MLLP": "", "SUNDBRO_MLLP_TLS": "gateway.example:2576"})
+    assert (read.http, read.mllp, read.mllp_tls) == ("[::1]:8080", "", "gateway.example:2576")
+
+
+def test_a_misspelt_setting_is_told_in_words() -> None:
+    with pytest.raises(Misconfigured, match="SUNDBRO_HTPP: there is no such setting"):
+        settings.load({"SUNDBRO_HTPP": "x"})
