@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from adapters.hospital_hl7v2 import rules, shared
-from adapters.hospital_hl7v2.work import Work, place
+from adapters.hospital_hl7v2.work import Field, Work, place
 from gateway.formats import er7
 from gateway.model import Resource
 
@@ -43,7 +43,6 @@ def _allergy(work: Work, segment: er7.Segment) -> None:
         "resourceType": "AllergyIntolerance",
         "id": work.ids.resource("AllergyIntolerance", work.patient, key),
     }
-    reference = f"AllergyIntolerance/{resource['id']}"
     rules.apply(work, segment, f"{segment.name}-AllergyIntolerance", resource)
     resource["patient"] = {"reference": work.patient}
     if is_iam and segment.at(6).upper() == "D":
@@ -58,14 +57,7 @@ def _allergy(work: Work, segment: er7.Segment) -> None:
         resource["type"] = "allergy"
     resource.pop("onsetString", None) if "onsetDateTime" in resource else None
     _severity(work, segment, resource)
-    work.note(
-        reference,
-        "clinicalStatus",
-        f"{segment.name.lower()}-status",
-        f"segments/{segment.name}--AllergyIntolerance.csv",
-        segment.name,
-    )
-    work.put(resource, origin=segment)
+    work.put(resource)
 
 
 def _severity(work: Work, segment: er7.Segment, resource: Resource) -> None:
@@ -101,7 +93,7 @@ def diagnoses(work: Work, encounter: str) -> list[Resource]:
         if not (dg1.has(3) or dg1.has(4)):
             continue
         resource = _condition(work, dg1, encounter)
-        entry: Resource = {"condition": {"reference": work.put(resource, origin=dg1)}}
+        entry: Resource = {"condition": {"reference": work.put(resource)}}
         use = work.concept(dg1.field(6), "0052")
         if use:
             entry["use"] = use
@@ -110,6 +102,7 @@ def diagnoses(work: Work, encounter: str) -> list[Resource]:
             entry["rank"] = int(rank)
         if not _is_deleted(dg1):
             found.append(entry)
+            work.note(encounter, "diagnosis", "dg1-diagnosis", "segments/DG1--Encounter.csv DG1-3", place(dg1, 3))
     return found
 
 
@@ -167,13 +160,19 @@ def procedures(work: Work, encounter: str) -> None:
         resource["subject"] = {"reference": work.patient}
         if encounter:
             resource["encounter"] = {"reference": encounter}
-        work.field = place(pr1, 11)
-        performers = [
-            {"actor": actor} | ({"function": {"coding": [{"system": _SNOMED, "code": code}]}} if code else {})
-            for number, code in _PERFORMERS
-            for part in pr1.repetitions(number)
-            if (actor := shared.practitioner(part, work))
-        ]
-        if performers:
-            resource["performer"] = performers
-        work.put(resource, origin=pr1)
+        _performers(work, pr1, resource)
+        work.put(resource)
+
+
+def _performers(work: Work, pr1: er7.Segment, procedure: Resource) -> None:
+    for number, code in _PERFORMERS:
+        for part in pr1.repetitions(number):
+            actor = shared.practitioner(part, work, Field(pr1, number))
+            if actor is None:
+                continue
+            function = {"function": {"coding": [{"system": _SNOMED, "code": code}]}} if code else {}
+            procedure.setdefault("performer", []).append({"actor": actor} | function)
+            official = f"segments/PR1--Procedure.csv PR1-{number}"
+            work.note(
+                f"Procedure/{procedure['id']}", "performer", f"pr1-{number}-performer", official, place(pr1, number)
+            )

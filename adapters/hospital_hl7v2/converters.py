@@ -11,25 +11,25 @@ from typing import Any, Final
 
 from adapters.hospital_hl7v2 import coded, datatypes, personal, shared, values
 from adapters.hospital_hl7v2.personal import Converter, Elements
-from adapters.hospital_hl7v2.work import Work, place
+from adapters.hospital_hl7v2.work import Field, Work, place
 from gateway.formats import er7
 from gateway.model import Resource
 
 
 def _each(
-    make: Callable[[er7.Part, Work], Resource | None],
+    make: Callable[[er7.Part, Work, Field], Resource | None],
 ) -> Converter:
     def convert(work: Work, segment: er7.Segment, number: int, _argument: str) -> list[Resource]:
-        made = (make(part, work) for part in segment.repetitions(number) if part)
+        made = (make(part, work, Field(segment, number)) for part in segment.repetitions(number) if part)
         return [each for each in made if each is not None]
 
     return convert
 
 
-def _one(make: Callable[[er7.Part, Work], Resource | None]) -> Converter:
+def _one(make: Callable[[er7.Part, Work, Field], Resource | None]) -> Converter:
     def convert(work: Work, segment: er7.Segment, number: int, _argument: str) -> Resource | None:
         part = segment.field(number)
-        return make(part, work) if part else None
+        return make(part, work, Field(segment, number)) if part else None
 
     return convert
 
@@ -110,8 +110,8 @@ def _participants(work: Work, segment: er7.Segment, number: int, argument: str) 
         "code": argument,
         "display": _ROLES[argument],
     }
-    made = (shared.practitioner(part, work) for part in segment.repetitions(number) if part)
-    return [{"type": [{"coding": [code]}], "individual": each} for each in made if each]
+    people = (shared.practitioner(part, work, Field(segment, number)) for part in segment.repetitions(number) if part)
+    return [{"type": [{"coding": [code]}], "individual": each} for each in people if each]
 
 
 _ROLES: Final = {"ATND": "attender", "REF": "referrer", "CON": "consultant", "ADM": "admitter", "PART": "Participation"}

@@ -13,9 +13,9 @@ from typing import Final
 from adapters.hospital_hl7v2 import coded, observation, shared, values
 from adapters.hospital_hl7v2.observation import MDC, Around, Made
 from adapters.hospital_hl7v2.structure import Noted
-from adapters.hospital_hl7v2.work import Work, place
+from adapters.hospital_hl7v2.work import Field, Work, place
 from gateway.formats import er7
-from gateway.model import Mode, Reason, RejectionCode, Resource
+from gateway.model import Reason, RejectionCode, Resource
 
 _SYSTEM: Final = "http://hl7.org/fhir/uv/pocd/CodeSystem/measurement-status"
 _PARTITION: Final = 65_536
@@ -31,6 +31,9 @@ class Inherited:
 
     time: str = ""
     device: str = ""
+    timed: er7.Segment | None = None
+    owned: er7.Segment | None = None
+    """The rows that say `time` and `device`: this one or one around it."""
 
 
 def is_device_report(rows: list[Noted]) -> bool:
@@ -46,7 +49,12 @@ def observe(work: Work, rows: list[Noted], around: Around) -> list[Made]:
         obx = row.obx
         path = obx.at(4)
         inherited = _inherited(containers, path)
-        own = Inherited(obx.field(14).raw or inherited.time, obx.raw(18) or inherited.device)
+        own = Inherited(
+            obx.field(14).raw or inherited.time,
+            obx.raw(18) or inherited.device,
+            obx if obx.field(14).raw else inherited.timed,
+            obx if obx.raw(18) else inherited.owned,
+        )
         if not obx.has(5):
             containers[path] = own
         if _is_about_device(obx):
@@ -85,12 +93,11 @@ def _device(work: Work, obx: er7.Segment, own: Inherited) -> None:
         "id": work.ids.resource("Device", identifier["system"], identifier["value"]),
         "identifier": [identifier],
     }
-    work.field = place(obx, 18)
     known = work.changes.get(f"Device/{resource['id']}")
     if known is not None:
         resource = known.resource
     else:
-        work.put(resource, Mode.ENSURE, shared=True)
+        shared.mention(resource, work, Field(own.owned or obx, 18))
     kind = coded.concept(obx.field(3), work.setup)
     if kind is None:
         return
@@ -123,7 +130,7 @@ def _reading(work: Work, row: Noted, own: Inherited, around: Around) -> Made | N
     if own.time:
         moment = work.setup.moment(own.time)
         if moment:
-            around = replace(around, effective=moment.date_time, effective_source="OBX-14")
+            around = replace(around, effective=moment.date_time, effective_source=place(own.timed or obx, 14))
     made = observation.observe(work, row, replace(around, category=""))
     resource = made.resource
     if resource is None:
@@ -133,10 +140,12 @@ def _reading(work: Work, row: Noted, own: Inherited, around: Around) -> Made | N
     if is_test:
         resource["meta"] = {"security": [_TEST_LABEL]}
     if own.device and "device" not in resource:
-        work.field = place(obx, 18)
-        reference = shared.device(er7.Part(own.device.split(obx.syntax.repetition)[0], obx.syntax), work)
+        at = Field(own.owned or obx, 18)
+        reference = shared.device(er7.Part(own.device.split(obx.syntax.repetition)[0], obx.syntax), work, at)
         if reference:
             resource["device"] = reference
+            official = "segments/OBX--Observation.csv OBX-18"
+            work.note(f"Observation/{resource['id']}", "device", "obx-18-container", official, at.at)
     return made
 
 
@@ -160,6 +169,7 @@ def _status(work: Work, resource: Resource, obx: er7.Segment, flags: list[str]) 
         for name in [name for name in resource if name.startswith("value")]:
             del resource[name]
         resource["dataAbsentReason"] = observation.absent(absent, absent.replace("-", " ").title())
+        work.note(f"Observation/{resource['id']}", "dataAbsentReason", "pcd-measurement-status", "", place(obx, 8))
     if "INV" in flags:
         resource["status"] = "entered-in-error"
         resource.pop("dataAbsentReason", None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from adapters.hospital_hl7v2 import coded, datatypes, rules, shared, times
-from adapters.hospital_hl7v2.work import Work
+from adapters.hospital_hl7v2.work import Field, Work
 from gateway.formats import er7
 from gateway.model import Mode, Resource
 
@@ -156,8 +156,7 @@ def _locations(work: Work, pv1: er7.Segment, event: str, klass: Resource) -> lis
     found: list[Resource] = []
 
     def add(number: int, status: str, **period: str) -> None:
-        work.field = f"PV1-{number}"
-        made = shared.location(pv1.field(number), work)
+        made = shared.location(pv1.field(number), work, Field(pv1, number))
         if made is None:
             return
         entry: Resource = {"location": made, "status": status}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from adapters.hospital_hl7v2 import datatypes, identity, patient
-from adapters.hospital_hl7v2.work import Work
+from adapters.hospital_hl7v2.work import Work, place
 from gateway.formats import er7
 from gateway.model import Mode, PersonKey, Reason, RejectionCode, Resource
 
@@ -54,7 +54,7 @@ def _merge(work: Work, pid: er7.Segment, mrg: er7.Segment) -> None:
     work.about(replaced)
     other = work.patient
     work.about(survivor)
-    _survivor(work, pid, other, old)
+    _survivor(work, pid, other, mrg, old)
     _replaced(work, replaced, mrg, old)
 
 
@@ -70,18 +70,26 @@ def _prior(work: Work, mrg: er7.Segment) -> tuple[PersonKey | Reason, list[Resou
     return found, [number for number in numbers if number]
 
 
-def _survivor(work: Work, pid: er7.Segment, other: str, old: list[Resource]) -> None:
+def _survivor(work: Work, pid: er7.Segment, other: str, mrg: er7.Segment, old: list[Resource]) -> None:
     reference = patient.patient(
         work, pid, Mode.MERGE, also={"link": [{"other": {"reference": other}, "type": "replaces"}]}
     )
     resource = work.changes[reference].resource
     have = {(each["system"], each["value"]) for each in resource["identifier"]}
-    resource["identifier"] += [
+    added = [
         kept
         for each in old
         if (each["system"], each["value"]) not in have and (kept := _as_old(each, work.event_text)) is not None
     ]
-    work.note(reference, "link", "merge-survivor", "", "MRG-1")
+    resource["identifier"] += added
+    work.note(reference, "link", "merge-survivor", "", _prior_place(mrg))
+    if added:
+        work.note(reference, "identifier", "merge-prior-number", "", _prior_place(mrg))
+
+
+def _prior_place(mrg: er7.Segment) -> str:
+    """Return the field that names the replaced patient: MRG-1, MRG-4 in old versions."""
+    return place(mrg, 1 if mrg.raw(1) else 4)
 
 
 def _as_old(number: Resource, until: str) -> Resource | None:
@@ -106,7 +114,9 @@ def _replaced(work: Work, who: PersonKey, mrg: er7.Segment, old: list[Resource])
     names = [name for part in mrg.repetitions(7) if (name := datatypes.name(part, work.setup))]
     if names:
         resource["name"] = names
-    work.note(work.patient, "link", "merge-replaced", "", f"MRG[{mrg.index}]-1")
+        work.note(work.patient, "name", "mrg-7-name", "", place(mrg, 7))
+    for element, rule in (("identifier", "mrg-1-number"), ("active", "merge-replaced"), ("link", "merge-replaced")):
+        work.note(work.patient, element, rule, "", _prior_place(mrg))
     work.put(resource, Mode.MERGE)
 
 
@@ -127,6 +137,8 @@ def links(work: Work, event: str) -> None:
         link = {"other": {"reference": work.patient}, "type": "seealso"}
         work.about(own)
         reference = patient.patient(work, pid, Mode.MERGE, also={"link": [link]} if event == "A24" else None)
+        if event == "A24":
+            work.note(reference, "link", "event-a24-link", "", f"PID[{3 - pid.index}]-3")
         if event == "A37":
             change = work.changes[reference]
             change.clear = (*change.clear, "link")

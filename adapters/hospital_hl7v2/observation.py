@@ -41,6 +41,7 @@ class Around:
 
     key: tuple[str, ...]
     category: str = ""
+    category_source: str = ""
     effective: str = ""
     effective_source: str = ""
     status: str = "unknown"
@@ -48,6 +49,7 @@ class Around:
     issued: str = ""
     encounter: str = ""
     specimen: str = ""
+    specimen_source: str = ""
     event_time: dt.datetime | None = None
     taken: dict[tuple[str, ...], int] = field(default_factory=dict)
     """How often each key was used in this message: equal rows stay apart."""
@@ -91,6 +93,7 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
         resource["encounter"] = {"reference": around.encounter}
     if around.specimen:
         resource["specimen"] = {"reference": around.specimen}
+        work.note(f"Observation/{resource['id']}", "specimen", "specimen-of-report", "", around.specimen_source)
     if around.issued:
         resource["issued"] = around.issued
     _state(work, obx, resource, around, read)
@@ -98,6 +101,9 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
     kind = category("vital-signs" if meaning.is_vital else around.category)
     if kind:
         resource["category"] = [kind]
+        rule = "vital-sign-code" if meaning.is_vital else f"{around.category}-report"
+        source = place(obx, 3) if meaning.is_vital else around.category_source
+        work.note(f"Observation/{resource['id']}", "category", rule, "", source)
     if obx.has(7) and resource["status"] != "entered-in-error":
         resource["referenceRange"] = [reference_range(obx, work.setup)]
         work.note(f"Observation/{resource['id']}", "referenceRange", "obx-7-range", _OFFICIAL + "OBX-7", place(obx, 7))
@@ -141,6 +147,7 @@ def _state(work: Work, obx: er7.Segment, resource: Resource, around: Around, rea
         return
     if "components" in elements:
         resource["component"] = [{"code": resource["code"], **element} for element in elements["components"]]
+        work.note(reference, "component", "obx-5-components", _OFFICIAL + "OBX-5", place(obx, 5))
     elif elements:
         resource.update(elements)
         unit = next(iter(elements))
@@ -149,8 +156,10 @@ def _state(work: Work, obx: er7.Segment, resource: Resource, around: Around, rea
             work.note(reference, f"{unit}.unit", "obx-6-unit", _OFFICIAL + "OBX-6", place(obx, 6))
     elif sent == "N":
         resource["dataAbsentReason"] = absent("not-asked", "Not Asked")
+        work.note(reference, "dataAbsentReason", "obx-11-not-asked", _OFFICIAL + "OBX-11", place(obx, 11))
     elif sent not in _WITHOUT_VALUE:
         resource["dataAbsentReason"] = absent("unknown", "Unknown")
+        work.note(reference, "dataAbsentReason", "obx-5-empty", "", place(obx, 5))
 
 
 def absent(code: str, display: str) -> Resource:
@@ -163,7 +172,9 @@ def _when(work: Work, resource: Resource, around: Around, *, is_vital: bool) -> 
         return
     if around.effective:
         resource["effectiveDateTime"] = around.effective
-        work.note(f"Observation/{resource['id']}", "effectiveDateTime", "obr-7-effective", "", around.effective_source)
+        work.note(
+            f"Observation/{resource['id']}", "effectiveDateTime", "effective-of-report", "", around.effective_source
+        )
     elif is_vital:
         resource["_effectiveDateTime"] = {"extension": [{"url": DATA_ABSENT, "valueCode": "unknown"}]}
 
@@ -236,7 +247,8 @@ def add_notes(work: Work, notes: list[er7.Segment], resource: Resource) -> None:
     if text:
         resource.setdefault("note", []).append({"text": text})
         reference = f"{resource['resourceType']}/{resource['id']}"
-        work.note(reference, "note", "nte-3-note", "segments/NTE--Observation.csv NTE-3", place(notes[0], 3))
+        official = f"segments/NTE--{resource['resourceType']}.csv NTE-3"
+        work.note(reference, "note", "nte-3-note", official, place(notes[0], 3))
 
 
 def from_visit(work: Work, loose: list[Noted], encounter: str) -> None:
@@ -245,14 +257,14 @@ def from_visit(work: Work, loose: list[Noted], encounter: str) -> None:
         key=(work.setup.feed.name, encounter or work.patient),
         encounter=encounter,
         effective=work.event_text,
-        effective_source="EVN-6",
+        effective_source=work.event_source,
     )
     for noted in loose:
         at = work.setup.moment(noted.obx.field(14).raw) if noted.obx.has(14) else None
         around.key = (work.setup.feed.name, encounter or work.patient, at.date_time if at else work.event_text)
         made = observe(work, noted, around)
         if made.resource is not None:
-            work.put(made.resource, origin=noted.obx)
+            work.put(made.resource)
         elif made.attachment is not None:
             document(work, made, encounter)
 
@@ -274,5 +286,5 @@ def document(work: Work, made: Made, encounter: str) -> None:
         resource["type"] = kind
     if encounter:
         resource["context"] = {"encounter": [{"reference": encounter}]}
-    work.put(resource, origin=obx)
-    work.note(f"DocumentReference/{resource['id']}", "content.attachment", "obx-5-attachment", "", place(obx, 5))
+    reference = work.put(resource)
+    work.note_origin(reference, obx)

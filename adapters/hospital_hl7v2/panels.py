@@ -148,6 +148,10 @@ def _panel(work: Work, members: list[Made], key: tuple[str, ...]) -> Made:
         if resource["status"] not in {"final", panel["status"]}:
             panel["status"] = resource["status"]
         work.note(f"Observation/{panel['id']}", "component", "blood-pressure-panel", "", place(member.noted.obx, 5))
+    reference = f"Observation/{panel['id']}"
+    work.note(reference, "code", "blood-pressure-panel", "", place(members[0].noted.obx, 3))
+    work.note(reference, "category", "vital-sign-code", "", place(members[0].noted.obx, 3))
+    work.members[reference] = [f"Observation/{each.resource['id']}" for each in members if each.resource is not None]
     for name in _UNITED:
         if not panel[name]:
             del panel[name]
@@ -185,7 +189,8 @@ def text_report(work: Work, rows: list[Noted], report: Resource) -> None:
         )
     if impression:
         report["conclusion"] = impression
-        work.note(reference, "conclusion", "obx-5-impression", "", "OBX-5")
+        marked = next(row.obx for row in rows if row.obx.field(3).raw.split("^")[0].endswith("&IMP"))
+        work.note(reference, "conclusion", "obx-5-impression", "", place(marked, 5))
 
 
 def _lines(obx: er7.Segment) -> str:

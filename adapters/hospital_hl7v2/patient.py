@@ -84,7 +84,7 @@ def _cleared(resource: Resource, nulls: set[str]) -> set[str]:
 
 def _contact(work: Work, nk1: er7.Segment) -> Resource | None:
     contact: Resource = {}
-    rules.apply(work, nk1, "NK1-Patient", contact, work.patient)
+    rules.apply(work, nk1, "NK1-Patient", contact, work.patient, within="contact")
     if not any(name in contact for name in _CONTACT_SUBSTANCE):
         return None
     return contact
@@ -105,7 +105,7 @@ def related(work: Work) -> None:
         resource["id"] = work.ids.resource("RelatedPerson", work.patient, key)
         resource["patient"] = {"reference": work.patient}
         rules.apply(work, nk1, "NK1-RelatedPerson", resource)
-        work.put(resource, origin=nk1)
+        work.put(resource)
     mother = work.message.segment("PID").repetitions(21)
     for part in mother[:1]:
         _mother(work, part)
@@ -131,4 +131,5 @@ def _mother(work: Work, part: er7.Part) -> None:
             "relationship": [{"coding": [role]}],
         }
     )
-    work.note(reference, "identifier", "pid-21-mother", "segments/PID--Patient.csv PID-21", "PID-21")
+    for element in ("identifier", "relationship"):
+        work.note(reference, element, "pid-21-mother", "segments/PID--Patient.csv PID-21", "PID-21")

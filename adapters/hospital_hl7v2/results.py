@@ -13,7 +13,7 @@ from typing import Final
 from adapters.hospital_hl7v2 import datatypes, devices, observation, panels, rules, specimens, times
 from adapters.hospital_hl7v2.observation import Around, Made
 from adapters.hospital_hl7v2.structure import Order, orders
-from adapters.hospital_hl7v2.work import Work, place
+from adapters.hospital_hl7v2.work import Field, Work, place
 from gateway.formats import er7
 from gateway.model import Mode, Reason, RejectionCode, Resource
 
@@ -53,12 +53,12 @@ def results(work: Work, encounter: str) -> None:
         )
         return
     reports = [report for order in found if (report := _report(work, order, encounter))]
-    _link_children(reports)
+    _link_children(work, reports)
     for report in reports:
         for row in report.rows:
             if row.resource is not None:
-                work.put(row.resource, event_time=report.event_time, origin=row.noted.obx)
-        work.put(report.resource, event_time=report.event_time, origin=report.order.obr)
+                work.put(row.resource, event_time=report.event_time)
+        work.put(report.resource, event_time=report.event_time)
 
 
 def _report(work: Work, order: Order, encounter: str) -> Report | None:
@@ -87,29 +87,44 @@ def _report(work: Work, order: Order, encounter: str) -> Report | None:
     report = Report(order, resource, key, event_time, [])
     request = _service_request(work, order, resource, encounter)
     resource["basedOn"] = [{"reference": request}]
+    work.note_origin(report.reference, *([order.orc] if order.orc is not None else []))
     taken = [specimens.of_spm(work, group.spm, key, event_time) for group in order.specimens]
+    sources = [f"SPM[{group.spm.index}]" for group in order.specimens] or [specimens.place_in_obr(obr)]
     taken = taken or specimens.of_obr(work, obr, key, event_time)
     if taken:
         resource["specimen"] = [{"reference": each} for each in taken]
+        for source in sources:
+            work.note(report.reference, "specimen", "specimen-of-report", "messages/ORU_R01.csv SPM", source)
     around = Around(
         key=key,
-        category=_category(work, obr),
+        category="imaging" if _is_imaging(obr) else work.setup.category,
+        category_source=place(obr, 24) if _is_imaging(obr) else "[options] observation_category",
         effective=effective or (specimens.collected_at(work, taken[0]) if taken else ""),
-        effective_source=place(obr, 7),
+        effective_source=_effective_place(order),
         issued=resource.get("issued", ""),
         encounter=encounter,
         specimen=taken[0] if len(taken) == 1 else "",
+        specimen_source=sources[0],
         event_time=event_time,
     )
     _observations(work, report, around)
-    for group, reference in zip(order.specimens, taken, strict=False):
-        around.specimen = reference
+    for group, reference, source in zip(order.specimens, taken, sources, strict=False):
+        around.specimen, around.specimen_source = reference, source
         for noted in group.observations:
             _keep(work, report, observation.observe(work, noted, around))
-    references = [{"reference": f"Observation/{row.resource['id']}"} for row in report.rows if row.resource is not None]
-    if references:
-        resource["result"] = references
+    _results(work, report)
     return report
+
+
+def _results(work: Work, report: Report) -> None:
+    """Name the report's Observations in it."""
+    for row in report.rows:
+        if row.resource is None:
+            continue
+        reference = f"Observation/{row.resource['id']}"
+        report.resource.setdefault("result", []).append({"reference": reference})
+        work.note(report.reference, "result", "obx-result", "messages/ORU_R01.csv OBX", f"OBX[{row.noted.obx.index}]")
+        work.note_origin(reference, report.order.obr)
 
 
 def _observations(work: Work, report: Report, around: Around) -> None:
@@ -188,8 +203,14 @@ def _effective(work: Work, obr: er7.Segment, resource: Resource) -> str:
     return start.date_time if start else ""
 
 
-def _category(work: Work, obr: er7.Segment) -> str:
-    return "imaging" if obr.at(24).upper() in _IMAGING else work.setup.category
+def _effective_place(order: Order) -> str:
+    """Return the field that the time of the report's readings stands in: OBR-7, else that of its first specimen."""
+    by_specimen = order.specimens and not order.obr.has(7)
+    return place(order.specimens[0].spm, 17) if by_specimen else place(order.obr, 7)
+
+
+def _is_imaging(obr: er7.Segment) -> bool:
+    return obr.at(24).upper() in _IMAGING
 
 
 def _service_request(work: Work, order: Order, report: Resource, encounter: str) -> str:
@@ -216,7 +237,7 @@ def _service_request(work: Work, order: Order, report: Resource, encounter: str)
         rules.apply(work, orc, "ORC-ServiceRequest", resource)
         if "identifier" in resource:
             resource["identifier"] = _distinct(resource["identifier"])
-    resource["status"] = _request_status(work, orc, report["status"])
+    resource["status"], stated = _request_status(work, order, report["status"])
     resource["intent"] = "reflex-order" if obr.at(11).upper() == "G" else "order"
     resource.setdefault("code", report["code"])
     resource["subject"] = {"reference": work.patient}
@@ -227,10 +248,10 @@ def _service_request(work: Work, order: Order, report: Resource, encounter: str)
         if moment:
             resource["authoredOn"] = moment.date_time
     observation.add_notes(work, order.notes, resource)
-    reference = f"ServiceRequest/{resource['id']}"
-    if orc is not None and orc.has(5):
-        work.note(reference, "status", "orc-5-status", "segments/ORC--ServiceRequest.csv ORC-5", place(orc, 5))
-    work.put(resource, Mode.ENSURE, origin=obr)
+    reference = work.put(resource, Mode.ENSURE)
+    official = f"segments/ORC--ServiceRequest.csv ORC-{stated.number}" if stated.segment.name == "ORC" else ""
+    rule = f"{stated.segment.name.lower()}-{stated.number}-status"
+    work.note(reference, "status", rule, official, stated.at)
     return reference
 
 
@@ -241,21 +262,24 @@ def _distinct(identifiers: list[Resource]) -> list[Resource]:
     return list(seen.values())
 
 
-def _request_status(work: Work, orc: er7.Segment | None, report_status: str) -> str:
+def _request_status(work: Work, order: Order, report_status: str) -> tuple[str, Field]:
+    """Return the status of the request, and the field that says it: of the order, else of the report."""
+    orc, of_report = order.orc, Field(order.obr, 25)
     if orc is not None and orc.has(5):
         mapped = work.setup.map("0038", orc.at(5))
         if mapped:
-            return mapped.code
+            return mapped.code, Field(orc, 5)
     if report_status in {"final", "corrected", "amended"}:
-        return "completed"
+        return "completed", of_report
     if orc is not None and orc.has(1):
         mapped = work.setup.map("0119", orc.at(1))
         if mapped:
-            return mapped.code
-    return "revoked" if report_status == "cancelled" else "active" if report_status != "unknown" else "unknown"
+            return mapped.code, Field(orc, 1)
+    open_ones = {"cancelled": "revoked", "unknown": "unknown"}
+    return open_ones.get(report_status, "active"), of_report
 
 
-def _link_children(reports: list[Report]) -> None:
+def _link_children(work: Work, reports: list[Report]) -> None:
     """OBR-26 and OBR-29: results about an organism become members of the Observation that found it."""
     rows = {
         (report.order.obr.at(3), obx.at(3), obx.at(4)): row.resource
@@ -277,3 +301,4 @@ def _link_children(reports: list[Report]) -> None:
         ]
         if parent is not None and members and all(parent is not row.resource for row in report.rows):
             parent.setdefault("hasMember", []).extend(members)
+            work.note(f"Observation/{parent['id']}", "hasMember", "obr-26-parent", "", place(obr, 26))

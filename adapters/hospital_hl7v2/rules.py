@@ -46,10 +46,13 @@ def compile_table(rows: Sequence[Row]) -> list[Rule]:
     ]
 
 
-def apply(work: Work, segment: er7.Segment, table: str, target: Resource, reference: str = "") -> set[str]:
+def apply(
+    work: Work, segment: er7.Segment, table: str, target: Resource, reference: str = "", within: str = ""
+) -> set[str]:
     """Fill `target` from a segment; return the top-level elements that the sender declared null and nothing filled.
 
-    `reference` (`Type/id`) is what lineage is noted under; the target's own when it is a resource.
+    `reference` (`Type/id`) and `within` (the element that `target` is) are what lineage is noted under; the target's own
+    when it is a resource.
     """
     fields = segment.fields
     count = len(fields)
@@ -63,18 +66,23 @@ def apply(work: Work, segment: er7.Segment, table: str, target: Resource, refere
         if raw == er7.NULL:
             nulls.add(rule.path[0])
             continue
-        if work.trace is not None:
-            work.field = place(segment, rule.number)
         made = rule.convert(work, segment, rule.number, rule.argument)
         if made is None or made == []:
             continue
         _set(target, rule, made)
         if work.trace is not None:
             name = reference or f"{target['resourceType']}/{target['id']}"
-            work.trace.add(
-                name, ".".join(rule.path), rule=rule.name, official=rule.official, source=place(segment, rule.number)
-            )
+            _note(work, rule, made, f"{within}." if within else "", name, place(segment, rule.number))
+    if work.trace is not None and not within:
+        work.note_origin(reference or f"{target['resourceType']}/{target['id']}", segment)
     return {name for name in nulls if name not in target}
+
+
+def _note(work: Work, rule: Rule, made: Any, prefix: str, reference: str, source: str) -> None:
+    """Note what a rule set: the elements that a converter chose among, else the element of the table."""
+    *outer, last = (name.removesuffix("[]") for name in rule.path)
+    for name in dict.fromkeys(each.lstrip("_") for each in (made if isinstance(made, Elements) else (last,))):
+        work.note(reference, prefix + ".".join([*outer, name]), rule.name, rule.official, source)
 
 
 def _set(target: Resource, rule: Rule, made: Any) -> None:

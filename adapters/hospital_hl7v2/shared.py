@@ -3,6 +3,8 @@
 With an identifier they become resources of their own (`ENSURE`: the message only mentions them), the same for every
 message that names the same identifier; known by words alone they stay words in `Reference.display`.
 Source: HL7 v2-to-FHIR XCN[Practitioner], XON[Organization], PL[Location], EI[Device].
+
+`at` is the field where the message mentions them: what lineage shows as their source.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from adapters.hospital_hl7v2 import coded, datatypes
-from adapters.hospital_hl7v2.work import Work
+from adapters.hospital_hl7v2 import coded, datatypes, lineage
+from adapters.hospital_hl7v2.work import Field, Work
 from gateway.formats import er7
 from gateway.model import Mode, Resource
 
@@ -31,22 +33,31 @@ _EUI_64_HEX = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
 _NPI_TYPE: Final = "NPI"
 
 
-def _once(kind: str, part: er7.Part, work: Work, make: Callable[[er7.Part, Work], Resource | None]) -> Resource | None:
+def _once(
+    kind: str, part: er7.Part, work: Work, at: Field, make: Callable[[er7.Part, Work, Field], Resource | None]
+) -> Resource | None:
     key = (kind, part.raw)
     if key in work.references:
         return work.references[key]
-    made = make(part, work)
+    made = make(part, work, at)
     if made is not None:
         work.references[key] = made
     return made
 
 
-def practitioner(part: er7.Part, work: Work) -> Resource | None:
+def mention(resource: Resource, work: Work, at: Field) -> str:
+    """Add a resource that the message only mentions; return its reference."""
+    if work.trace is not None:
+        lineage.mentioned(work, resource, at)
+    return work.put(resource, Mode.ENSURE, shared=True)
+
+
+def practitioner(part: er7.Part, work: Work, at: Field) -> Resource | None:
     """XCN → Reference to a Practitioner."""
-    return _once("Practitioner", part, work, _practitioner) if part else None
+    return _once("Practitioner", part, work, at, _practitioner) if part else None
 
 
-def _practitioner(part: er7.Part, work: Work) -> Resource | None:
+def _practitioner(part: er7.Part, work: Work, at: Field) -> Resource | None:
     pieces = part.pieces()
     kind = pieces[9] if len(pieces) > 9 else ""  # noqa: PLR2004 - XCN-10 is the name type
     as_name = er7.Part(part.syntax.component.join([*(pieces[1:7] + [""] * 6)[:6], kind]), part.syntax)
@@ -73,33 +84,34 @@ def _practitioner(part: er7.Part, work: Work) -> Resource | None:
             {"coding": [{"system": coded.V2 + "0360", "code": degree, "display": known}]} if known else {"text": degree}
         )
         resource["qualification"] = [{"code": code}]
-    reference = work.put(resource, Mode.ENSURE, shared=True)
+    reference = mention(resource, work, at)
     return {"reference": reference} | ({"display": name["text"]} if name else {})
 
 
-def practitioner_of_ndl(part: er7.Part, work: Work) -> Resource | None:
+def practitioner_of_ndl(part: er7.Part, work: Work, at: Field) -> Resource | None:
     """NDL → Reference to a Practitioner. NDL-1 is a CNN: an XCN one level down, its authority in three parts."""
     inner = part.part(1).pieces()
     syntax = part.syntax
     authority = syntax.subcomponent.join(inner[8:11])
-    return practitioner(er7.Part(syntax.component.join([*(inner[:8] + [""] * 8)[:8], authority]), syntax), work)
+    as_xcn = er7.Part(syntax.component.join([*(inner[:8] + [""] * 8)[:8], authority]), syntax)
+    return practitioner(as_xcn, work, at._replace(form="CNN"))
 
 
-def organisation(part: er7.Part, work: Work) -> Resource | None:
+def organisation(part: er7.Part, work: Work, at: Field) -> Resource | None:
     """XON → Reference to an Organization."""
-    return _once("Organization", part, work, _organisation) if part else None
+    return _once("Organization", part, work, at, _organisation) if part else None
 
 
-def _organisation(part: er7.Part, work: Work) -> Resource | None:
+def _organisation(part: er7.Part, work: Work, at: Field) -> Resource | None:
     name, value = part.at(1), part.at(10) or part.at(3)
     if not value:
         return {"display": name} if name else None
     authority = part.part(6)
     system = work.setup.identifier_system(authority) if authority else ""
-    return _organisation_known(system or work.setup.local("organisation"), value, name, work)
+    return _organisation_known(system or work.setup.local("organisation"), value, name, work, at)
 
 
-def _organisation_known(system: str, value: str, name: str, work: Work) -> Resource:
+def _organisation_known(system: str, value: str, name: str, work: Work, at: Field) -> Resource:
     resource: Resource = {
         "resourceType": "Organization",
         "id": work.ids.resource("Organization", system, value),
@@ -107,11 +119,11 @@ def _organisation_known(system: str, value: str, name: str, work: Work) -> Resou
     }
     if name:
         resource["name"] = name
-    reference = work.put(resource, Mode.ENSURE, shared=True)
+    reference = mention(resource, work, at)
     return {"reference": reference} | ({"display": name} if name else {})
 
 
-def producer(part: er7.Part, work: Work) -> Resource | None:
+def producer(part: er7.Part, work: Work, at: Field) -> Resource | None:
     """OBX-15 (CWE naming a laboratory) → Reference to an Organization."""
     code, words, system_name = part.at(1), part.at(2), part.at(3)
     if not code:
@@ -119,17 +131,16 @@ def producer(part: er7.Part, work: Work) -> Resource | None:
     system = work.setup.coding.get(system_name.upper()) or work.setup.authorities.get(system_name.upper(), "")
     if not system_name and not words:
         return {"display": code}
-    return _organisation_known(
-        system or work.setup.local(f"organisation:{system_name}" if system_name else "organisation"), code, words, work
-    )
+    own = work.setup.local(f"organisation:{system_name}" if system_name else "organisation")
+    return _organisation_known(system or own, code, words, work, at._replace(form="CWE"))
 
 
-def location(part: er7.Part, work: Work) -> Resource | None:
+def location(part: er7.Part, work: Work, at: Field) -> Resource | None:
     """PL → Reference to the most specific Location; those around it are linked by partOf."""
-    return _once("Location", part, work, _location) if part else None
+    return _once("Location", part, work, at, _location) if part else None
 
 
-def _location(part: er7.Part, work: Work) -> Resource | None:
+def _location(part: er7.Part, work: Work, at: Field) -> Resource | None:
     path: list[str] = []
     around = ""
     display: list[str] = []
@@ -154,19 +165,19 @@ def _location(part: er7.Part, work: Work) -> Resource | None:
                 ]
         if around:
             resource["partOf"] = {"reference": around}
-        around = work.put(resource, Mode.ENSURE, shared=True)
+        around = mention(resource, work, at._replace(form=f"PL.{place}"))
     if not around:
         words = part.at(9)
         return {"display": words} if words else None
     return {"reference": around, "display": " ".join(display)}
 
 
-def device(part: er7.Part, work: Work) -> Resource | None:
+def device(part: er7.Part, work: Work, at: Field) -> Resource | None:
     """EI (OBX-18) → Reference to a Device."""
-    return _once("Device", part, work, _device) if part else None
+    return _once("Device", part, work, at, _device) if part else None
 
 
-def _device(part: er7.Part, work: Work) -> Resource | None:
+def _device(part: er7.Part, work: Work, at: Field) -> Resource | None:
     identifier = device_identifier(part, work)
     if identifier is None:
         return None
@@ -175,7 +186,7 @@ def _device(part: er7.Part, work: Work) -> Resource | None:
         "id": work.ids.resource("Device", identifier["system"], identifier["value"]),
         "identifier": [identifier],
     }
-    return {"reference": work.put(resource, Mode.ENSURE, shared=True)}
+    return {"reference": mention(resource, work, at)}
 
 
 def device_identifier(part: er7.Part, work: Work) -> Resource | None:

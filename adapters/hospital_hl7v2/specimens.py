@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 
 from adapters.hospital_hl7v2 import datatypes, rules
-from adapters.hospital_hl7v2.work import Work
+from adapters.hospital_hl7v2.work import Work, place
 from gateway.formats import er7
 from gateway.model import Mode, Resource
 
-_OF_OBR = (9, 10, 14, 15)
-"""OBR fields that speak of the specimen: volume, collector, received, source."""
+_OF_OBR = (15, 9, 10, 14)
+"""OBR fields that speak of the specimen: source, volume, collector, received."""
 
 
 def of_spm(work: Work, spm: er7.Segment, report: tuple[str, ...], event_time: dt.datetime) -> str:
@@ -23,7 +23,7 @@ def of_spm(work: Work, spm: er7.Segment, report: tuple[str, ...], event_time: dt
     if available in {"Y", "N"}:
         resource["status"] = "available" if available == "Y" else "unavailable"
     resource["subject"] = {"reference": work.patient}
-    return work.put(resource, Mode.MERGE, event_time=event_time, origin=spm)
+    return work.put(resource, Mode.MERGE, event_time=event_time)
 
 
 def of_obr(work: Work, obr: er7.Segment, report: tuple[str, ...], event_time: dt.datetime) -> list[str]:
@@ -48,7 +48,12 @@ def of_obr(work: Work, obr: er7.Segment, report: tuple[str, ...], event_time: dt
     if not collection:
         del resource["collection"]
     resource["subject"] = {"reference": work.patient}
-    return [work.put(resource, Mode.MERGE, event_time=event_time, origin=obr)]
+    return [work.put(resource, Mode.MERGE, event_time=event_time)]
+
+
+def place_in_obr(obr: er7.Segment) -> str:
+    """Return the OBR field that speaks of the specimen first, for lineage."""
+    return place(obr, next((number for number in _OF_OBR if obr.has(number)), _OF_OBR[0]))
 
 
 def collected_at(work: Work, reference: str) -> str:

@@ -9,7 +9,17 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
-from adapters.hospital_hl7v2 import clinical, encounter, identity, merge, observation, patient, results, structure
+from adapters.hospital_hl7v2 import (
+    clinical,
+    encounter,
+    identity,
+    lineage,
+    merge,
+    observation,
+    patient,
+    results,
+    structure,
+)
 from adapters.hospital_hl7v2.setup import Setup, naming_of, setup_of
 from adapters.hospital_hl7v2.work import Work
 from gateway.formats import er7
@@ -88,18 +98,20 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
     if refusal is not None:
         done.reasons.append(refusal)
         return done
-    event_time, odd = _event_time(message, setup, raw.received_at)
+    event_time, event_source, odd = _event_time(message, setup, raw.received_at)
     if not message.segment("MSH").has(10):
         odd.append(
             Notice("control-id-missing", "MSH-10", "MSH-10 is empty: the message cannot be acknowledged by its number.")
         )
     for view in [message] if event in merge.LINKS else structure.by_patient(message):
-        work = Work(raw, view, setup, context.ids, trace, event_time)
+        work = Work(raw, view, setup, context.ids, trace, event_time, event_source)
         work.notices += odd
         if code == "ADT":
             _adt(work, event)
         else:
             _oru(work)
+        if trace is not None:
+            lineage.complete(work, trace)
         done.changes += [change for change in work.changes.values() if change not in done.changes]
         done.reasons += work.reasons
         done.notices += [notice for notice in work.notices if notice not in done.notices]
@@ -149,8 +161,8 @@ def _told(code: str) -> str:
     return code if len(code) == 3 and code.isascii() and code.isalnum() else "of that kind"  # noqa: PLR2004
 
 
-def _event_time(message: er7.Message, setup: Setup, received_at: dt.datetime) -> tuple[dt.datetime, list[Notice]]:
-    """Return when it happened: EVN-6, EVN-2, MSH-7, else the time of reception."""
+def _event_time(message: er7.Message, setup: Setup, received_at: dt.datetime) -> tuple[dt.datetime, str, list[Notice]]:
+    """Return when it happened and which field says so: EVN-6, EVN-2, MSH-7, else the time of reception."""
     evn = message.segment("EVN")
     for segment, number in ((evn, 6), (evn, 2), (message.segment("MSH"), 7)):
         raw = segment.field(number).raw
@@ -163,10 +175,12 @@ def _event_time(message: er7.Message, setup: Setup, received_at: dt.datetime) ->
                 if moment.notice
                 else []
             )
-            return moment.at, odd
-    return received_at, [
-        Notice("event-time-unknown", "MSH-7", "No segment says when it happened; the time of reception was taken.")
-    ]
+            return moment.at, f"{segment.name}-{number}", odd
+    return (
+        received_at,
+        "time of reception",
+        [Notice("event-time-unknown", "MSH-7", "No segment says when it happened; the time of reception was taken.")],
+    )
 
 
 def _subject(work: Work) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
-from adapters.hospital_hl7v2 import coded, lineage, times
+from adapters.hospital_hl7v2 import coded, times
 from adapters.hospital_hl7v2.setup import Setup
 from gateway.fhir.ids import Ids
 from gateway.formats import er7
@@ -14,6 +14,19 @@ from gateway.model import Change, Lane, Mode, Notice, PersonKey, RawMessage, Rea
 
 ALTERNATE_CODES: Final = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
 DATA_ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+
+
+class Field(NamedTuple):
+    """Where a value stands in the message. `form` is the data type that was read there, '' for the field's own."""
+
+    segment: er7.Segment
+    number: int
+    form: str = ""
+
+    @property
+    def at(self) -> str:
+        """The pointer to it."""
+        return place(self.segment, self.number)
 
 
 class Work:
@@ -27,6 +40,7 @@ class Work:
         ids: Ids,
         trace: Trace | None,
         event_time: dt.datetime,
+        event_source: str,
     ) -> None:
         self.raw = raw
         self.message = message
@@ -34,6 +48,8 @@ class Work:
         self.ids = ids
         self.trace = trace
         self.event_time = event_time
+        self.event_source = event_source
+        """The field that says when it happened, for lineage."""
         self.changes: dict[str, Change] = {}
         self.reasons: list[Reason] = []
         self.notices: list[Notice] = list(message.notices)
@@ -45,10 +61,12 @@ class Work:
         """The reference of the message's encounter, '' when it names none."""
         self.control_id = message.segment("MSH").at(10) or raw.digest().hex()[:16]
         """MSH-10, else what the message's own bytes give."""
-        self.field = ""
-        """The field being read, while somebody asks for lineage."""
         self.references: dict[tuple[str, str], Resource] = {}
         """References made for people and places of this message, by kind and raw text."""
+        self.origins: dict[str, list[er7.Segment]] = {}
+        """The segments that each resource was made of, kept only while lineage is asked for."""
+        self.members: dict[str, list[str]] = {}
+        """The Observations that each blood pressure was made of, for lineage too."""
 
     def about(self, person: PersonKey) -> None:
         """Set whom what follows is about."""
@@ -64,16 +82,10 @@ class Work:
         shared: bool = False,
         event_time: dt.datetime | None = None,
         clear: Iterable[str] = (),
-        origin: er7.Segment | None = None,
     ) -> str:
-        """Add a change; return the resource's reference. The same resource again keeps its first place and content.
-
-        `origin` is the segment that it was made from, for lineage.
-        """
+        """Add a change; return the resource's reference. The same resource again keeps its first place and content."""
         reference = f"{resource['resourceType']}/{resource['id']}"
         if reference not in self.changes:
-            if self.trace is not None:
-                lineage.complete(self.trace, resource, reference, _placed(origin), self.field)
             self.changes[reference] = Change(
                 resource, mode, None if shared else self.lane, event_time or self.event_time, tuple(clear)
             )
@@ -97,6 +109,11 @@ class Work:
         if self.trace is not None:
             self.trace.add(reference, element, rule=rule, official=official, source=source)
 
+    def note_origin(self, reference: str, *segments: er7.Segment) -> None:
+        """Note which segments a resource is made of, when somebody asks for lineage."""
+        if self.trace is not None:
+            self.origins.setdefault(reference, []).extend(segments)
+
     def concept(self, part: er7.Part, table: str = "") -> Resource | None:
         """CWE → CodeableConcept, codes alone read from `table`."""
         return coded.concept(part, self.setup, table) if part else None
@@ -111,16 +128,6 @@ _ZONE_WORDS: Final = {
     "zone-assumed": "This hour comes twice on the feed's wall clock; the first was taken.",
     "time-nonexistent": "This hour does not exist on the feed's wall clock; winter time was taken.",
 }
-
-
-def _placed(origin: er7.Segment | None) -> Callable[[str], str]:
-    def placed(field: str) -> str:
-        name, _, number = field.partition("-")
-        if origin is not None and (name, origin.name) == ("AL1", "IAM"):
-            name = "IAM"  # the same fields, in the segment that carries an action code
-        return place(origin, int(number)) if origin is not None and name == origin.name else field
-
-    return placed
 
 
 def place(segment: er7.Segment, number: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.app.beside import beside
@@ -55,17 +56,21 @@ async def explain(settings: Settings, resource: str, *, as_json: bool) -> int:
 
 
 def _show_explanation(found: Explanation) -> None:
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    table = Table(title=found.resource, title_justify="left")
-    for column in ("element", "rule", "official row", "source field", "raw record"):
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    numbers = {row.receipt: str(number) for number, row in enumerate(found.messages, start=1)}
+    table = Table(title=found.resource, title_justify="left", box=SIMPLE, pad_edge=False)
+    for column in ("element", "rule", "official row", "source field"):
         table.add_column(column, overflow="fold")
+    table.add_column("message", justify="right", no_wrap=True)
     for line in found.lines:
-        raw = f"{line.raw.topic}/{line.raw.partition}/{line.raw.offset}"
-        table.add_row(line.element, line.rule, line.official, line.source, raw)
+        table.add_row(line.element, line.rule, line.official, escape(line.source), numbers[line.receipt])
     console.print(table)
     for row in found.messages:
+        raw = f"{row.source.topic}/{row.source.partition}/{row.source.offset}"
         console.print(
-            f"made by {row.message_type} {row.receipt}, received {row.received_at:%Y-%m-%d %H:%M:%S} UTC, mapping {row.mapping}"
+            f"message {numbers[row.receipt]}: {row.message_type or row.feed}, raw record {raw}, receipt {row.receipt}, "
+            f"received {row.received_at:%Y-%m-%d %H:%M:%S} UTC, mapping {row.mapping}",
+            soft_wrap=True,
         )
     if found.mapping_changed:
         console.print("the mapping has changed since: `sundbro replay FEED --dry-run` shows what would differ")

@@ -16,6 +16,16 @@ MAPPINGS = "urn:sundbro:mapping"
 _AGENT_TYPES = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _OPERATIONS = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 
+LINEAGE = (
+    ("target", "resources-of-message", "what the message made or changed"),
+    ("recorded", "reception-time", "the time of reception at the door"),
+    ("activity", "transformation", "constant"),
+    ("agent.author", "sender-of-feed", "organisation in the feed's file"),
+    ("agent.assembler", "mapping-version", "the feed's format and the hash of its mapping"),
+    ("entity", "receipt-of-message", "the receipt given at the door"),
+)
+"""Each element, its rule and its source, for `sundbro explain`."""
+
 
 def provenance(raw: RawMessage, letter: str, changes: list[Change], feed: Feed, ids: Ids, mapping: str) -> Resource:
     """Return the Provenance of `changes`. The same message gives the same resource on every replay.

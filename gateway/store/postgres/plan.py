@@ -248,15 +248,16 @@ class Plan:
         lane = Lane(write.lane) if write.lane else None
         change = Change(json.loads(write.body), write.mode, lane, write.event_time, write.clear, write.weak)
         resource, state, late = self.merge(stored, known, change, feed=message.feed, received_at=message.received_at)
-        if resource is stored and state is known:
+        # What was PUT gets its state written down the first time.
+        if resource is stored and state is known and row.state is not None:
             if mention is not None:
                 self.mentions.add(mention)
             return late
-        body = bodies.prepare(resource)
-        digest = bodies.content_digest(body)
         written = json.dumps(state).decode()
         row.noted = row.noted or written != row.state
         row.state, row.resource = written, resource
+        body = bodies.prepare(resource)
+        digest = bodies.content_digest(body)
         if digest != row.digest:
             row.precedence = precedence if row.precedence is None else max(row.precedence, precedence)
             index = self.extract(resource)
