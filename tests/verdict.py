@@ -75,7 +75,9 @@ def check_messages(gateway: Gateway, load: Load, sums: dict[str, dict[str, Any]]
         arrivals[one.record.value].append(rows[_header(one, "ce_id")])
     assert set(arrivals) == set(load.messages), "the log has what nobody sent, or lacks what was acknowledged"
     for body, found in arrivals.items():
-        (first,) = [row for row in found if row["state"] != "duplicate"]
+        counted = [row for row in found if row["state"] != "duplicate"]
+        assert len(counted) == 1, "a message that counts twice, or not at all"
+        (first,) = counted
         assert first["state"] == ("rejected" if body in load.rejected else "stored")
         assert {row["duplicate_of"] for row in found if row is not first} <= {first["seq"]}
     of_receipt = {_header(one, "ce_id"): one.record.value for one in raw}
