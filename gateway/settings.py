@@ -128,7 +128,7 @@ class Settings(pydantic.BaseModel):
     translators: int = pydantic.Field(
         0,
         ge=0,
-        description="Translation processes; 0: as many as cores less one, at least one; on one core none but this process.",
+        description="Translation processes; 0: two for every three cores; on one core none but this process.",
     )
     batch_max: int = pydantic.Field(300, ge=1, description="Messages in one transaction of a translator.")
     id_secret: str = pydantic.Field(
