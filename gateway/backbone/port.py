@@ -52,8 +52,9 @@ class Backbone(Protocol):
         When it returns, every record survives the loss of this process and (Kafka: of one broker; embedded: of the
         database process). Concurrent callers share commits. Records with the same key and topic keep the order of
         the calls, and inside a call the order given. The partition is decided by the key alone (`partition_of`).
-        Raises `errors.Unavailable` when durability was not confirmed: the records may then be in the log or not, and
-        the caller decides whether to say so or to try again. Raises `errors.TooLarge` for a record over the limit.
+        Raises `errors.Unavailable` when durability was not confirmed: the records may then be in the log or not
+        (after a killed broker even twice: readers know a record by its `ce_id`), and the caller decides whether to say
+        so or to try again. Raises `errors.TooLarge` for a record over the limit.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,18 +73,28 @@ class Ledger:
         self.confirmed.update(zip(positions, records, strict=True))
         return True
 
-    async def check(self, client: Any) -> None:
+    async def check(self, client: Any, *, repeats: bool = False) -> None:
+        """Check what stands in the log. `repeats`: of what was **not** confirmed, a lone broker that was killed may have left
+        a record twice; what counts then is its first place, as for the inbox of the store.
+        """
         found = await everything(client)
         stored = {one.position: one.record for one in found}
         assert {position: stored.get(position) for position in self.confirmed} == self.confirmed
         values = [(one.record.key, one.record.value) for one in found]
-        assert len(set(values)) == len(values), "a record twice"
+        first = list(dict.fromkeys(values))
+        if repeats and len(first) < len(values):
+            told = {(record.key, record.value) for record in self.confirmed.values()}
+            again = {value for value, times in Counter(values).items() if times > 1}
+            assert not again & told, "a confirmed record twice"
+            values = first
+        assert len(first) == len(values), "a record twice"
         by_lane: dict[bytes, list[bytes]] = defaultdict(list)
         for key, value in values:
             by_lane[key].append(value)
         for seen in by_lane.values():
             assert seen == sorted(seen), "the order of a lane was lost"
-        assert len(self.confirmed) <= len(found) <= len(self.confirmed) + self.unconfirmed
+        assert len({*self.confirmed.values()} if repeats else self.confirmed) <= len(values)
+        assert len(values) <= len(self.confirmed) + self.unconfirmed
 
 
 async def hammer(client: Any, ledger: Ledger, lane: int, going: asyncio.Event) -> None:
@@ -131,8 +141,8 @@ async def test_acknowledged_records_survive_kill_9_and_are_there_once_and_in_ord
     going.clear()
     await asyncio.gather(*appenders)
     await client.ready()
-    await ledger.check(reader)
-    await ledger.check(await house.client())
+    await ledger.check(reader, repeats=house.kind == "kafka")
+    await ledger.check(await house.client(), repeats=house.kind == "kafka")
 
 
 @pytest.mark.kafka
