@@ -37,9 +37,11 @@ async def reconcile(
     topics: Mapping[str, str], *, store: Store, backbone: Backbone, clock: Clock, group: str = "translate"
 ) -> list[Sum]:
     """Return a sum per feed. Consistent only while nothing moves: a moment's difference under load is not a loss."""
-    counts = {count.feed: count for count in await store.counts()}
-    positions = await store.positions(group)
+    # In this order: what the log had, how far readers were after that, what was counted after that. When no sender sends
+    # and nothing waits, all three speak of the same messages, whatever was committed between the questions.
     bounds = await backbone.bounds(list(topics))
+    positions = await store.positions(group)
+    counts = {count.feed: count for count in await store.counts()}
     stopped = await store.stopped_feeds()
     now = clock.now().timestamp()
     sums = []
