@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,3 +132,27 @@ def test_the_corpus_is_where_the_tests_look_for_it() -> None:
     if not (SHARED / "corpus").is_dir():
         pytest.skip(f"NOT RUN: there is no corpus on this machine ({SHARED})")
     assert sum(len(files(source)) for source in SOURCES) > 600
+
+
+@pytest.mark.slow
+@pytest.mark.corpus
+@pytest.mark.timeout(900)
+def test_an_independent_validator_finds_no_error_in_what_becomes_of_them(tmp_path: Path) -> None:
+    judge = SHARED / "judge" / "fhir-validator" / "judge-fhir"
+    if not judge.exists():
+        pytest.skip(f"NOT RUN: the independent validator is not on this machine ({judge})")
+    made = [
+        change.resource
+        for source in SOURCES
+        for path in files(source)
+        for body in messages(path)
+        for change in translate(body).changes
+    ]
+    file = tmp_path / "made.ndjson"
+    file.write_bytes(b"".join(json.dumps(resource) + b"\n" for resource in made))
+    run = subprocess.run(
+        [str(judge), "--min", "error", str(file)], capture_output=True, text=True, timeout=850, check=False
+    )
+    print(f"\n{len(made)} resources judged")
+    assert f"{len(made)} resources" in run.stderr, run.stderr
+    assert run.stdout == ""
