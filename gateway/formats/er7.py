@@ -12,11 +12,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from gateway.formats import er7_text
 from gateway.formats.er7_head import Peek, Unreadable, header_line, peek, peek_batch, peek_line, split_batch
+from gateway.formats.er7_text import Syntax
 from gateway.model import Notice, RejectionCode
 
 __all__ = [
@@ -39,19 +39,6 @@ NULL: Final = '""'
 
 _SEGMENT_NAME_LENGTH: Final = 3
 _MSH2_LENGTH_MAX: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Syntax:
-    r"""The separators of one message (MSH-1, MSH-2) and the codec that `\X..\` escapes are bytes of."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    subcomponent: str = "&"
-    truncation: str = ""
-    codec: str = "ascii"
 
 
 class Part:

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
 from gateway.formats.er7_head import Peek, Unreadable
 from gateway.model import Notice, RejectionCode
 
-if TYPE_CHECKING:
-    from gateway.formats.er7 import Syntax
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    r"""The separators of one message (MSH-1, MSH-2) and the codec that `\X..\` escapes are bytes of."""
+
+    field: str = "|"
+    component: str = "^"
+    repetition: str = "~"
+    escape: str = "\\"
+    subcomponent: str = "&"
+    truncation: str = ""
+    codec: str = "ascii"
+
 
 _CODECS: Final = {
     "ASCII": "ascii",
