@@ -9,7 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import hashlib
+import unicodedata
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 
 def _hash(*parts: str) -> int:
@@ -26,6 +28,29 @@ def token(parameter: str, system: str | None, code: str) -> int:
 def reference(parameter: str, target: str) -> int:
     """Return the hash of `parameter=Type/id` (or an absolute URL)."""
     return _hash("reference", parameter, target)
+
+
+def fold(text: str) -> str:
+    """Return text as strings are compared: without case and accents (R4 search, string), blanks run together.
+
+    Danish æ and ø are letters of their own, not accented ones, and stay; å is an a with a ring, and becomes aa's
+    neighbour `a`, as R4 asks of accents.
+    """
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(one for one in apart if not unicodedata.combining(one)).split())
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number or quantity as indexed: the interval that it means (a comparator makes it one-sided; None is open)."""
+
+    parameter: str
+    low: Decimal | None
+    high: Decimal | None
+    system: str = ""
+    code: str = ""
+    unit: str = ""
+    """As displayed; a search for `5.4||mmHg` asks for code or unit."""
 
 
 @dataclass(slots=True)
@@ -45,6 +70,12 @@ class Index:
     """Every token and reference of every parameter: with system, and without (both forms of `token`)."""
     dates: list[tuple[str, dt.datetime, dt.datetime]] = field(default_factory=list)
     """Other date parameters: (parameter, low, high)."""
+    strings: list[tuple[str, str, str]] = field(default_factory=list)
+    """Of string parameters (and of uri parameters, for `:below`): (parameter, folded, as written)."""
+    measures: list[Measure] = field(default_factory=list)
+    """Of number and quantity parameters."""
+    present: int = 0
+    """A bit for each parameter of the type that has a value, by `parameters.Parameters.bit`: what `:missing` asks."""
 
 
 class Prefix(enum.StrEnum):
@@ -87,11 +118,162 @@ class DateTerm:
     values: tuple[tuple[Prefix, dt.datetime, dt.datetime], ...]
 
 
-Term = TokenTerm | ReferenceTerm | DateTerm
+class How(enum.StrEnum):
+    """How a string or an address is compared."""
+
+    STARTS = "starts"
+    CONTAINS = "contains"
+    EXACT = "exact"
+    BELOW = "below"  # uri: the address and what is below it
+
+
+@dataclass(frozen=True, slots=True)
+class StringTerm:
+    """`parameter=text,…`: any of the values; folded (`fold`), but for EXACT and BELOW, which are as written."""
+
+    parameter: str
+    values: tuple[str, ...]
+    how: How = How.STARTS
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """One number asked for: the value as written, and the half-open interval that its precision covers (100 is
+    [99.5, 100.5)): `eq` and `ne` compare the interval, other prefixes the value.
+    """
+
+    prefix: Prefix
+    value: Decimal
+    low: Decimal
+    high: Decimal
+    system: str | None = None
+    """Of a quantity: None is any unit; '' with a code is the code or unit whatever its system."""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberTerm:
+    """`parameter=prefixnumber,…` of a number."""
+
+    parameter: str
+    values: tuple[Amount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityTerm:
+    """`parameter=prefixnumber|system|code,…`: units of one dimension are compared in their canonical form (`units`)."""
+
+    parameter: str
+    values: tuple[Amount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdTerm:
+    """`_id=a,b` inside a chain or filter; a query's own are `Query.ids`."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MissingTerm:
+    """`parameter:missing=true|false`."""
+
+    parameter: str
+    missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextTerm:
+    """`parameter:text=…` of a token (text, display) or reference; `_text` and `_content`. No index answers it."""
+
+    parameter: str
+    values: tuple[str, ...]  # folded
+
+
+@dataclass(frozen=True, slots=True)
+class NearTerm:
+    """`near=latitude|longitude|distance|unit` of a Location, the distance in kilometres. No index answers it."""
+
+    parameter: str
+    latitude: Decimal
+    longitude: Decimal
+    kilometres: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeTerm:
+    """`parameter=a$b,…`: any of the rows of components, all of a row within one element of the composite.
+
+    The index answers what follows from it (each component somewhere in the resource); `match` decides.
+    """
+
+    parameter: str
+    values: tuple[tuple[Term, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotTerm:
+    """Whatever the inner term does not find (`:not`, `:not-in`, `not` of a filter)."""
+
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class AllTerm:
+    """All of these (`and` of a filter; what repeats inside one chain)."""
+
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyTerm:
+    """Any of these (`or` of a filter; a chain over several target types)."""
+
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainTerm:
+    """`parameter:Type.inner=…`: refers by `parameter` to a current resource of `type` that the inner term finds."""
+
+    parameter: str
+    type: str
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class HasTerm:
+    """`_has:Type:parameter:inner=…`: a current resource of `type` that the inner term finds refers to it by `parameter`.
+    `_list=x` is `HasTerm("List", "item", IdTerm(("x",)))`.
+    """
+
+    type: str
+    parameter: str
+    term: Term
+
+
+Term = (
+    TokenTerm
+    | ReferenceTerm
+    | DateTerm
+    | StringTerm
+    | NumberTerm
+    | QuantityTerm
+    | IdTerm
+    | MissingTerm
+    | TextTerm
+    | NearTerm
+    | CompositeTerm
+    | NotTerm
+    | AllTerm
+    | AnyTerm
+    | ChainTerm
+    | HasTerm
+)
 
 
 class Sort(enum.StrEnum):
-    """The order of a search result."""
+    """The orders of a search result that an index is kept in."""
 
     NEWEST = "-_lastUpdated"
     OLDEST = "_lastUpdated"
@@ -100,11 +282,34 @@ class Sort(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SortBy:
+    """One key of another order. Resources without a value come last, whichever way."""
+
+    parameter: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """`_include=type:parameter:target` (`reverse`: `_revinclude`). parameter `*` is every reference; target '' any."""
+
+    type: str
+    parameter: str
+    target: str = ""
+    reverse: bool = False
+    iterate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class After:
-    """Where the next page starts: the sort key and rid of the last row shown."""
+    """Where the next page starts: the sort key and rid of the last row shown.
+
+    With `Query.order` the keys of the last row are in `keys`, as JSON values, and `key` is None.
+    """
 
     key: dt.datetime | None
     rid: int
+    keys: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +321,12 @@ class Query:
     ids: tuple[str, ...] = ()
     updated: tuple[DateTerm, ...] = ()
     sort: Sort = Sort.NEWEST
+    order: tuple[SortBy, ...] = ()
+    """Another order than `sort` can name; where it is given, it counts."""
     count: int = 20
     after: After | None = None
+    until: dt.datetime | None = None
+    """Only resources that existed at this moment: what keeps the pages of one search from moving (docs: api)."""
     total: bool = False
+    includes: tuple[Include, ...] = ()
+    """For whoever answers; the store does not look at them."""

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from gateway import errors
 from gateway.access import Actor
+from gateway.formats import json
+from gateway.model import Resource
 from gateway.serve.answer import FHIR_JSON
 from gateway.serve.routes import Matched
 
@@ -33,6 +35,8 @@ class Asking:
     headers: dict[bytes, bytes]
     pairs: list[tuple[str, str]]
     actor: Actor | None = None
+    body: bytes = b""
+    """What was sent, within the size limit of the route; of a POST _search the form is among `pairs` already."""
 
     def header(self, name: bytes) -> str:
         """Return a header by its lower-case name, '' when it is not there."""
@@ -44,6 +48,16 @@ class Asking:
         if found:
             self.pairs = [(key, value) for key, value in self.pairs if key != name]
         return found[-1] if found else ""
+
+    def resource(self) -> Resource:
+        """Return the resource that was sent, parsed, not validated. Raises Incorrect, UnsupportedMedia."""
+        kind = self.header(b"content-type").partition(";")[0].strip().lower()
+        if kind not in _JSON:
+            raise errors.UnsupportedMedia("a resource comes as application/fhir+json")
+        sent = json.loads(self.body)
+        if not isinstance(sent, dict):
+            raise errors.Incorrect("a resource is a JSON object")
+        return sent
 
     def lenient(self) -> bool:
         """Say whether the caller prefers what is not understood to be ignored (Prefer: handling=lenient)."""

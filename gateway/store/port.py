@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway import errors
 from gateway.model import Mode, Position, Reason
 from gateway.search.query import Index, Query
 
@@ -151,6 +152,45 @@ class Page:
     total: int | None = None
     last_key: dt.datetime | None = None
     last_rid: int = 0
+    last_keys: tuple[str | None, ...] = ()
+    """Of the last row, with `Query.order`: for `After.keys`."""
+
+
+class Moved(errors.Conflict):
+    """What a caller looked at before writing is no longer so: look again, or tell the client (409, 412)."""
+
+
+@dataclass(slots=True)
+class Edit:
+    """One resource as the API writes it: whole, validated and serialised. What a feed states later is merged into it."""
+
+    type: str
+    id: str
+    body: bytes
+    """`fhir.body.prepare` bytes; b'' deletes."""
+    digest: bytes = b""
+    lane: str = ""
+    index: Index = field(default_factory=Index)
+    expect: int | None = None
+    """The version that must be current: 0 for none at all, the tombstone's for a deleted one; None for any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a search must still find when the edits commit (If-None-Exist, conditional update and delete, conditional
+    references): exactly these ids, of which two are enough to say "several".
+    """
+
+    query: Query
+    found: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What one edit did: the version that is current now, and whether it is new (else the content was already there)."""
+
+    version: Version
+    new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +276,16 @@ class Store(Protocol):
         """
         ...
 
+    async def write(self, edits: Sequence[Edit], conditions: Sequence[Condition] = ()) -> list[Edited]:
+        """Commit edits of the API, all or none, each with its version, search rows and outbox row; answer in their order.
+
+        Edits without conditions share transactions with others (group commit). Conditions are looked at inside the
+        transaction, under locks that other writers with an equal condition wait for. Raises `Moved` when a version or
+        a condition is not as expected (`at` is the resource or the query's type); `errors.Unavailable` as `apply` does.
+        One resource twice among the edits is a bug of the caller.
+        """
+        ...
+
     async def claim(
         self,
         group: str,
@@ -264,12 +314,30 @@ class Store(Protocol):
         """Return the current version (deleted ones included, `deleted` set), or None. Concurrent reads share trips."""
         ...
 
+    async def read_many(self, wanted: Sequence[tuple[str, str]]) -> list[Version]:
+        """Return the current, not deleted versions of these (type, id), in any order; what is not there is left out."""
+        ...
+
     async def vread(self, resource_type: str, resource_id: str, version: int) -> Version | None:
         """Return one version, or None."""
         ...
 
     async def history(self, resource_type: str, resource_id: str, *, count: int, before: int | None = None) -> Page:
         """Return versions of one resource, newest first, below version `before`."""
+        ...
+
+    async def changes(
+        self,
+        types: Sequence[str],
+        *,
+        count: int,
+        since: dt.datetime | None = None,
+        before: tuple[dt.datetime, str, str, int] | None = None,
+    ) -> Page:
+        """Return versions of all resources of some types (none: of all), newest first: type and system history.
+
+        `since` is the oldest moment shown; `before` is (last_updated, type, id, version) of the last one shown.
+        """
         ...
 
     async def search(self, query: Query) -> Page:
