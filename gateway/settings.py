@@ -130,6 +130,9 @@ class Settings(pydantic.BaseModel):
         ge=0,
         description="Translation processes; 0: two for every three cores; on one core none but this process.",
     )
+    servers: int = pydantic.Field(
+        0, ge=0, le=64, description="HTTP server processes at the one address; 0: one for every two cores."
+    )
     batch_max: int = pydantic.Field(300, ge=1, description="Messages in one transaction of a translator.")
     id_secret: str = pydantic.Field(
         "",

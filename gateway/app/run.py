@@ -19,9 +19,10 @@ from dataclasses import dataclass
 
 import uvloop
 
-from gateway.app import doors, garbage, web, workers
+from gateway.app import doors, garbage, processes, web, workers
 from gateway.app import parts as root
 from gateway.app.bugs import where
+from gateway.app.servers import servers_of
 from gateway.errors import Misconfigured, Unavailable
 from gateway.observe import events, metrics
 from gateway.operate.reconcile import reconcile
@@ -33,6 +34,7 @@ LAG_SECONDS = 2.0
 EXPIRE_SECONDS = 600.0
 CRASH_PAUSE_SECONDS = 1.0
 READY_SECONDS_MAX = 20.0
+HTTP_ROLES = frozenset({"receive", "serve"})
 
 
 @dataclass(slots=True)
@@ -88,14 +90,25 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
             for number in range(workers.translators_of(settings)):
                 name = f"translate-{number + 1}"
                 ready.append(asyncio.Event())
-                work = functools.partial(workers.supervise, settings, url, name, tell, ready[-1])
+                program = processes.Program("gateway.app.workers", name)
+                work = functools.partial(processes.supervise, program, settings, url, tell, ready[-1])
                 await stack.enter_async_context(_role(name, work, tell))
             if not workers.translators_of(settings):
                 here = workers.translator(parts, owner)
                 await stack.enter_async_context(_role("translate", here.run, tell))
             await stack.enter_async_context(_role("lag", lambda stop: _measure_lag(parts, stop), tell))
         await stack.enter_async_context(_role("expire", lambda stop: _expire(parts, stop), tell))
-        served = await stack.enter_async_context(web.serving(parts, roles))
+        listening, servers = web.listen(settings.http), servers_of(settings) if roles & HTTP_ROLES else 1
+        if servers > 1:  # the address is ours alone to give: now share it with our own processes
+            address = web.address_of(listening)
+            listening.close()
+            listening = web.listen(address, shared=True)
+            for number in range(2, servers + 1):
+                ready.append(asyncio.Event())
+                program = processes.Program("gateway.app.servers", f"serve-{number}", (address,))
+                work = functools.partial(processes.supervise, program, settings, url, tell, ready[-1])
+                await stack.enter_async_context(_role(program.name, work, tell))
+        served = await stack.enter_async_context(web.serving(parts, roles, listening))
         mllp = await stack.enter_async_context(doors.opened(parts, served.intake)) if "receive" in roles else ""
         with contextlib.suppress(TimeoutError):  # a translator that does not come up is told and started again
             await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ready)), READY_SECONDS_MAX)

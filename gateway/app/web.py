@@ -69,12 +69,11 @@ def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: R
 
 
 @contextlib.asynccontextmanager
-async def serving(parts: Parts, roles: frozenset[str]) -> AsyncIterator[Served]:
-    """Serve HTTP inside the block. Raises Misconfigured when the address cannot be had."""
+async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket) -> AsyncIterator[Served]:
+    """Serve HTTP inside the block, on a socket that `listen` gave; closes it in the end."""
     receipts = Receipts(parts.ids.derive("receipts"))
     intake = doors.intake_of(parts, receipts)
     app, health = application(parts, roles, intake, receipts)
-    listening = _listen(parts.settings.http)
     server = _Server(
         uvicorn.Config(
             app,
@@ -93,8 +92,7 @@ async def serving(parts: Parts, roles: frozenset[str]) -> AsyncIterator[Served]:
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn announces its start in no other way
             await asyncio.sleep(0.01)
-        host, port = listening.getsockname()[:2]
-        yield Served(f"{host}:{port}", intake)
+        yield Served(address_of(listening), intake)
     finally:
         health.draining = True
         server.should_exit = True
@@ -102,13 +100,19 @@ async def serving(parts: Parts, roles: frozenset[str]) -> AsyncIterator[Served]:
         listening.close()
 
 
-def _listen(address: str) -> socket.socket:
+def listen(address: str, *, shared: bool = False) -> socket.socket:
+    """Return a socket bound to host:port; `shared` lets other processes of this gateway bind the same address.
+
+    Raises Misconfigured when the address cannot be had, or somebody has it who does not share.
+    """
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(
         family, socket.SOCK_STREAM, socket.IPPROTO_TCP
     )  # so that asyncio knows it for TCP_NODELAY
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((host.strip("[]"), int(port)))
     except (OSError, ValueError) as error:
@@ -116,3 +120,9 @@ def _listen(address: str) -> socket.socket:
         raise Misconfigured(f"SUNDBRO_HTTP: cannot listen on {address}: {error}") from None
     listening.set_inheritable(False)
     return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return host:port of a bound socket."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
