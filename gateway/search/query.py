@@ -1,13 +1,14 @@
 """A FHIR search as a value: what `parse` makes of a request, `access` narrows, `match` and the store evaluate.
 
 Also the meeting point of writing and searching: `Index` is what is kept beside a resource to find it by, and
-`token`, `reference` and `text` are the hashes that both sides agree on (blake2b, 64 bits, signed for PostgreSQL).
+`token` and `reference` are the hashes that both sides agree on (blake2b, 64 bits, signed for PostgreSQL).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import enum
+import functools
 import hashlib
 import unicodedata
 from dataclasses import dataclass, field
@@ -26,8 +27,24 @@ def token(parameter: str, system: str | None, code: str) -> int:
 
 
 def reference(parameter: str, target: str) -> int:
-    """Return the hash of `parameter=Type/id` (or an absolute URL)."""
-    return _hash("reference", parameter, target)
+    """Return the hash of `parameter=Type/id` (or an absolute URL): `own(target) ^ reference_parameter(parameter)`.
+
+    Composed so that a store can join: where `own` of a resource is kept beside it, `own # reference_parameter(…)` is
+    the token that whatever refers to it by that parameter holds.
+    """
+    return own(target) ^ reference_parameter(parameter)
+
+
+@functools.lru_cache(maxsize=1 << 13)
+def own(target: str) -> int:
+    """Return the hash of what a reference names: `Type/id`, an absolute URL, a canonical."""
+    return _hash("target", target)
+
+
+@functools.cache
+def reference_parameter(name: str) -> int:
+    """Return the hash of a reference parameter's name."""
+    return _hash("reference", name)
 
 
 def fold(text: str) -> str:
