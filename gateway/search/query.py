@@ -1,81 +1,23 @@
 """A FHIR search as a value: what `parse` makes of a request, `access` narrows, `match` and the store evaluate.
 
-Also the meeting point of writing and searching: `Index` is what is kept beside a resource to find it by, and
-`token`, `reference` and `text` are the hashes that both sides agree on (blake2b, 64 bits, signed for PostgreSQL).
+What a resource is found by stands in `indexed`, and can be had from here.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import enum
-import hashlib
-import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
+from gateway.search.indexed import Index, Measure, fold, own, reference, reference_parameter, token
 
-def _hash(*parts: str) -> int:
-    return int.from_bytes(hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).digest(), "big", signed=True)
-
-
-def token(parameter: str, system: str | None, code: str) -> int:
-    """Return the hash of `parameter=system|code`; `system` None is the form `parameter=code` (any system), '' is
-    `parameter=|code` (no system).
-    """
-    return _hash("token", parameter, code) if system is None else _hash("token", parameter, system, code)
-
-
-def reference(parameter: str, target: str) -> int:
-    """Return the hash of `parameter=Type/id` (or an absolute URL)."""
-    return _hash("reference", parameter, target)
-
-
-def fold(text: str) -> str:
-    """Return text as strings are compared: without case and accents (R4 search, string), blanks run together.
-
-    Danish æ and ø are letters of their own, not accented ones, and stay; å is an a with a ring, and becomes aa's
-    neighbour `a`, as R4 asks of accents.
-    """
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join("".join(one for one in apart if not unicodedata.combining(one)).split())
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A number or quantity as indexed: the interval that it means (a comparator makes it one-sided; None is open)."""
-
-    parameter: str
-    low: Decimal | None
-    high: Decimal | None
-    system: str = ""
-    code: str = ""
-    unit: str = ""
-    """As displayed; a search for `5.4||mmHg` asks for code or unit."""
-
-
-@dataclass(slots=True)
-class Index:
-    """What a resource is found by. The store has columns for `patient`, `code` and the main date, an array for the
-    other tokens, rows for other dates (../docs/explanation/store.md).
-    """
-
-    patient: int | None = None
-    """`reference('patient', 'Patient/…')` of the patient it is about."""
-    code: int | None = None
-    """`token('code', None, …)` of the coding that most questions will name (LOINC first), whatever its system."""
-    date_low: dt.datetime | None = None
-    """The main date of its type (Observation.date, Encounter.date, Patient.birthdate …) as the interval it covers."""
-    date_high: dt.datetime | None = None
-    tokens: list[int] = field(default_factory=list)
-    """Every token and reference of every parameter: with system, and without (both forms of `token`)."""
-    dates: list[tuple[str, dt.datetime, dt.datetime]] = field(default_factory=list)
-    """Other date parameters: (parameter, low, high)."""
-    strings: list[tuple[str, str, str]] = field(default_factory=list)
-    """Of string parameters (and of uri parameters, for `:below`): (parameter, folded, as written)."""
-    measures: list[Measure] = field(default_factory=list)
-    """Of number and quantity parameters."""
-    present: int = 0
-    """A bit for each parameter of the type that has a value, by `parameters.Parameters.bit`: what `:missing` asks."""
+__all__ = [
+    "After", "AllTerm", "Amount", "AnyTerm", "ChainTerm", "CompositeTerm", "DateTerm", "HasTerm", "How", "IdTerm",
+    "Include", "Index", "Measure", "MissingTerm", "NearTerm", "NotTerm", "NumberTerm", "Prefix", "QuantityTerm", "Query",
+    "ReferenceTerm", "Sort", "SortBy", "StringTerm", "Term", "TextTerm", "TokenTerm", "fold", "own", "reference",
+    "reference_parameter", "token",
+]  # fmt: skip
 
 
 class Prefix(enum.StrEnum):
@@ -99,7 +41,9 @@ class TokenTerm:
     parameter: str
     values: tuple[int, ...]
     codes: tuple[int, ...] = ()
-    """For `code`: the code-only hash of each value, in the same order, so that the store can drive by its column."""
+    """For `code`: the code-only hash of each value, in the same order, so that the store can drive by its column. Empty
+    where a value has no code (`system|`): then none of the values is a code-only one.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +68,9 @@ class How(enum.StrEnum):
     STARTS = "starts"
     CONTAINS = "contains"
     EXACT = "exact"
-    BELOW = "below"  # uri: the address and what is below it
+    BELOW = "below"  # uri: the address as written, and what goes on after it with a slash
+    EQUALS = "equals"  # the whole of it, folded (`eq` of a filter)
+    ENDS = "ends"  # (`ew` of a filter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +85,8 @@ class StringTerm:
 @dataclass(frozen=True, slots=True)
 class Amount:
     """One number asked for: the value as written, and the half-open interval that its precision covers (100 is
-    [99.5, 100.5)): `eq` and `ne` compare the interval, other prefixes the value.
+    [99.5, 100.5)); of `ap` the closed interval a tenth of the value to either side. How it is compared with a
+    `Measure`, whose unit may be another one, is in `amounts`.
     """
 
     prefix: Prefix
@@ -227,7 +174,7 @@ class AllTerm:
 
 @dataclass(frozen=True, slots=True)
 class AnyTerm:
-    """Any of these (`or` of a filter; a chain over several target types)."""
+    """Any of these (`or` of a filter; a chain over several target types; a union of parameters)."""
 
     terms: tuple[Term, ...]
 
