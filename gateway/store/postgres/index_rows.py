@@ -55,9 +55,7 @@ class IndexRows:
 
     def _strings(self, rid: int, type_code: int, index: Index) -> None:
         kept = {
-            (name, plain(folded), plain(exact)): None
-            for name, folded, exact in index.strings
-            if name not in NO_STRINGS
+            (name, plain(folded), plain(exact)): None for name, folded, exact in index.strings if name not in NO_STRINGS
         }
         for name, folded, exact, edge in _edged(kept, lambda one: one[1][:KEY_CHARACTERS]):
             written = None if exact == folded else exact

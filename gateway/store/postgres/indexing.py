@@ -91,8 +91,10 @@ class Indexing:
             if noted is None and await connection.fetchval(_SQL["is_empty"]):
                 await connection.execute(_SQL["making"], made_by, None)
                 return 0
-            resumes = noted is not None and noted["made_by"] == made_by
-            upto, done = (noted["upto"] if resumes else -1), 0
+            upto: int | None = -1
+            if noted is not None and noted["made_by"] == made_by:
+                upto = noted["upto"]  # somebody began, and died
+            done = 0
             while upto is not None:
                 async with connection.transaction():
                     upto, count = await self._batch(connection, upto)

@@ -18,6 +18,7 @@ LONG: Final = dt.timedelta(days=32)
 encounters are shorter; what is open at its end, or known by its year alone, is longer."""
 _LONG_SQL: Final = "{r}.high - {r}.low > interval '32 days'"
 _INSTANT: Final = "interval '1 millisecond'"
+_WITHIN: Final = frozenset({Prefix.EQ, Prefix.NE, Prefix.GE, Prefix.LE})
 _EXACT: Final = frozenset({Prefix.EQ, Prefix.SA})
 _EARLIEST: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
@@ -29,27 +30,32 @@ def condition(term: DateTerm, from_: str, to: str, put: Arguments) -> str:
 
 
 def _compare(prefix: Prefix, asked: tuple[dt.datetime, dt.datetime], row: tuple[str, str], put: Arguments) -> str:
-    (from_, to) = row
-    low, high = (lambda: put(asked[0], "timestamptz")), (lambda: put(asked[1], "timestamptz"))
+    from_, to = row
+    low, high = asked
+    within = _within(asked, row, put) if prefix in _WITHIN else ""
     match prefix:
         case Prefix.EQ:
-            return f"({from_} >= {low()} and {to} <= {high()})"
+            return within
         case Prefix.NE:
-            return f"not ({from_} >= {low()} and {to} <= {high()})"
+            return f"not {within}"
         case Prefix.GT:
-            return f"{to} > {high()}"
+            return f"{to} > {put(high, 'timestamptz')}"
         case Prefix.LT:
-            return f"{from_} < {low()}"
+            return f"{from_} < {put(low, 'timestamptz')}"
         case Prefix.GE:
-            return f"({to} > {high()} or ({from_} >= {low()} and {to} <= {high()}))"
+            return f"({to} > {put(high, 'timestamptz')} or {within})"
         case Prefix.LE:
-            return f"({from_} < {low()} or ({from_} >= {low()} and {to} <= {high()}))"
+            return f"({from_} < {put(low, 'timestamptz')} or {within})"
         case Prefix.SA:
-            return f"{from_} >= {high()}"
+            return f"{from_} >= {put(high, 'timestamptz')}"
         case Prefix.EB:
-            return f"{to} <= {low()}"
+            return f"{to} <= {put(low, 'timestamptz')}"
         case Prefix.AP:
-            return f"({from_} < {high()} and {to} > {low()})"
+            return f"({from_} < {put(high, 'timestamptz')} and {to} > {put(low, 'timestamptz')})"
+
+
+def _within(asked: tuple[dt.datetime, dt.datetime], row: tuple[str, str], put: Arguments) -> str:
+    return f"({row[0]} >= {put(asked[0], 'timestamptz')} and {row[1]} <= {put(asked[1], 'timestamptz')})"
 
 
 def range_of(term: DateTerm, from_: str, put: Arguments) -> list[str]:

@@ -21,8 +21,8 @@ from gateway.store.port import Advance, Applied, AppliedMessage, Batch, MessageW
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.inbox import Inbox, Marks
-from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Mention, Merge, Outgoing, Plan
 from gateway.store.postgres.indexing import Indexing
+from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Mention, Merge, Outgoing, Plan
 from gateway.store.postgres.rows import RESOURCE_COLUMNS, VERSION_COLUMNS, Precedence, Row
 
 _SQL = statements.load("apply")

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import asyncpg
+
 from gateway.search.query import own
 from gateway.store.postgres.connections import Connection, Connections
 
@@ -67,7 +69,7 @@ class Units(Mapping[Unit, int]):
                 await connection.execute(_ADD, hashes, *[list(column) for column in zip(*missing, strict=True)])
             self._note(await connection.fetch(_NEWER, self._upto))
 
-    async def look(self, connection: Connection) -> None:
+    async def look(self, connection: Connection | asyncpg.Connection[Any]) -> None:
         """Read what others have added."""
         self._note(await connection.fetch(_NEWER, self._upto))
 
