@@ -15,9 +15,9 @@ from typing import Final
 
 from gateway.errors import Incorrect, NotFound
 from gateway.search import parameters, times
-from gateway.search.leaves import type_of
 from gateway.search.parameters import Kind, Parameter, Parameters
 from gateway.search.query import DateTerm, Prefix, Query, ReferenceTerm, Sort, Term, TokenTerm, reference, token
+from gateway.search.references import type_of
 
 COUNT_DEFAULT: Final = 20
 COUNT_MAX: Final = 500
