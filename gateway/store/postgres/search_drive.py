@@ -175,14 +175,12 @@ def inner(scope: Scope, term: Term, resource_type: str, limit: int, made: Gate) 
     found, kept = scope.name("near"), scope.name("mid")
     made.selects.append((found, f"select rid from ({select}) found limit {limit + 1}"))
     alias = scope.name("i")
-    made.selects.append(
-        (
-            kept,
-            f"select {alias}.patient, {alias}.own, {alias}.tokens from resource {alias}"
-            f" where (select count(*) from {found}) <= {limit} and {alias}.rid = any(array(select rid from {found}))"
-            f" and {current(scope, alias, resource_type)} and {holds(scope, term, alias, resource_type)}",
-        )
+    select = (
+        f"select {alias}.patient, {alias}.own, {alias}.tokens from resource {alias}"
+        f" where (select count(*) from {found}) <= {limit} and {alias}.rid = any(array(select rid from {found}))"
+        f" and {current(scope, alias, resource_type)} and {holds(scope, term, alias, resource_type)}"
     )
+    made.selects.append((kept, select))
     return kept, found
 
 

@@ -19,20 +19,6 @@ RESOURCE: Final = "resource r"
 _PLACEHOLDER: Final = re.compile(r"\$(\d+)")
 
 
-@dataclass(slots=True)
-class Arguments:
-    """The arguments of a statement: `put(value, type)` notes one and returns its placeholder."""
-
-    values: list[Any] = field(default_factory=list)
-    types: list[str] = field(default_factory=list)
-
-    def __call__(self, value: Any, type_: str) -> str:
-        """Note a value of a PostgreSQL type; return its placeholder."""
-        self.values.append(value)
-        self.types.append(type_)
-        return f"${len(self.values)}::{type_}"
-
-
 @dataclass(frozen=True, slots=True)
 class Statement:
     """SQL with its arguments and their types."""
@@ -54,6 +40,32 @@ class Statement:
         return (
             f"select asked.place, found.* from unnest({arrays}) with ordinality as asked ({columns}, place)\n"
             f"cross join lateral (\n{inner}\n) found"
+        )
+
+
+@dataclass(slots=True)
+class Arguments:
+    """The arguments of a statement: `put(value, type)` notes one and returns its placeholder."""
+
+    values: list[Any] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+
+    def __call__(self, value: Any, type_: str) -> str:
+        """Note a value of a PostgreSQL type; return its placeholder."""
+        self.values.append(value)
+        self.types.append(type_)
+        return f"${len(self.values)}::{type_}"
+
+    def statement(self, sql: str) -> Statement:
+        """Return SQL with those of the arguments that stand in it; what was noted for a way not taken falls out."""
+        used = sorted({int(number) for number in _PLACEHOLDER.findall(sql)})
+        if len(used) < len(self.values):
+            places = {str(number): f"${place}" for place, number in enumerate(used, 1)}
+            sql = _PLACEHOLDER.sub(lambda found: places[found[1]], sql)
+        return Statement(
+            sql,
+            tuple(self.values[number - 1] for number in used),
+            tuple(self.types[number - 1] for number in used),
         )
 
 

@@ -42,7 +42,7 @@ def _statement(plan: Plan, scope: Scope, select: str) -> Statement:
     if plan.selects:
         listed = ",\n".join(f"{name} as materialized ({sql})" for name, sql in plan.selects)
         select = f"with {listed}\n{select}"
-    return Statement(select, tuple(scope.put.values), tuple(scope.put.types))
+    return scope.put.statement(select)
 
 
 def _count(plan: Plan, branch: Branch) -> str:
