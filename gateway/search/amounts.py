@@ -123,7 +123,8 @@ def measure(parameter: str, value: Any, data_type: str) -> Measure | None:
     comparator = value.get("comparator")
     if comparator is None:
         return _measure(parameter, number, number, value)
-    return _measure(parameter, *((None, number) if comparator in _BELOW else (number, None)), value)
+    below = comparator in _BELOW
+    return _measure(parameter, None if below else number, number if below else None, value)
 
 
 def _measure(parameter: str, low: Decimal | None, high: Decimal | None, unit: dict[str, Any]) -> Measure | None:
