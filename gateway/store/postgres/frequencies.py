@@ -28,9 +28,10 @@ _FEW_MAX: Final = 1000
 
 @dataclass(slots=True)
 class Frequencies:
-    """About how many resources hold a token or a code, and how many there are of a type."""
+    """About how many resources hold a token, how many have a code in its column, and how many there are of a type."""
 
     tokens: Mapping[int, float] = field(default_factory=dict)
+    codes: Mapping[int, float] = field(default_factory=dict)
     types: Mapping[int, float] = field(default_factory=dict)
     _look_at: float = 0.0
 
@@ -38,25 +39,31 @@ class Frequencies:
         """Return about how many resources hold one of these tokens; 0 stands for few."""
         return sum(self.tokens.get(token, 0.0) for token in tokens)
 
-    def rare(self, tokens: Collection[int], type_code: int, limit: int) -> bool:
+    def coded(self, codes: Collection[int]) -> float:
+        """Return about how many resources have one of these codes as their preferred one."""
+        return sum(self.codes.get(code, 0.0) for code in codes)
+
+    def rare(self, tokens: Collection[int], type_code: int, limit: int, *, beside: float = 0.0) -> bool:
         """Say whether reading every match costs less than walking the type in order until `limit` matches are met.
 
-        Matches M of T resources: the token index reads M rows, the walk about limit * T / M.
+        Matches M of T resources: the token index reads M rows, the walk about limit * T / M. `beside` are matches that
+        stand elsewhere than among the tokens.
         """
-        matches = self.rows(tokens)
+        matches = self.rows(tokens) + beside
         return matches * matches <= limit * self.types.get(type_code, 0.0)
 
     def few(self, type_code: int, limit: int) -> int:
         """Return up to how many matches are worth reading all (see `rare`), of what no statistics tell."""
         return int(min(_FEW_MAX, max(_FEW_MIN, math.sqrt(limit * self.types.get(type_code, 0.0)))))
 
+    @property
+    def stale(self) -> bool:
+        """Whether the last look is a minute old."""
+        return time.monotonic() >= self._look_at
+
     async def look(self, connection: Connection) -> None:
-        """Read the statistics when the last look is a minute old."""
-        now = time.monotonic()
-        if now < self._look_at:
-            return
-        self._look_at = now + _LOOK_SECONDS
-        tokens: dict[int, float] = {}
+        """Read the statistics."""
+        self._look_at = time.monotonic() + _LOOK_SECONDS
         for row in await connection.fetch(_LOOK):
             name, count = row["name"], row["rows"]
             values, shares = (
@@ -66,8 +73,10 @@ class Frequencies:
                 continue
             # behind the tokens' shares stand their least, their greatest, and that of nulls
             found = {value: share * count for value, share in zip(values, shares[: len(values)], strict=True)}
-            if name == "type":
-                self.types = found
-            else:
-                tokens |= found
-        self.tokens = tokens
+            match name:
+                case "type":
+                    self.types = found
+                case "code":
+                    self.codes = found
+                case _:
+                    self.tokens = found

@@ -107,7 +107,8 @@ def few(scope: Scope, term: Term, resource_type: str, most: int, made: Gate) -> 
         case StringTerm() | NumberTerm() | QuantityTerm() | DateTerm():
             return _by_rows(scope, term, resource_type, most)
         case TokenTerm() | ReferenceTerm():
-            if scope.frequencies.rows(term.values) > most:
+            codes = term.codes if isinstance(term, TokenTerm) else ()
+            if scope.frequencies.rows(term.values) + scope.frequencies.coded(codes) > most:
                 return None
             parts = [f"select r.rid from resource r where {of_type} and {scope.tokens('r', list(term.values))}"]
             if isinstance(term, TokenTerm) and term.codes:

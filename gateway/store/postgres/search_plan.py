@@ -103,7 +103,7 @@ class Plan:
         if rarest is not None and self._rare(rarest.values):
             self.branches = [Branch([], _first(scope.tokens("r", list(rarest.values))), few=True)]
             return [rarest]
-        rare_code = code is not None and self._rare((*code.codes, *code.values))
+        rare_code = code is not None and self._rare(code.values, beside=scope.frequencies.coded(code.codes))
         gates = [] if rare_code else self._gates(terms)
         if code is not None and (self._by_date or rare_code or self.counts):
             rest = self._by_code(code, few=rare_code)
@@ -167,10 +167,8 @@ class Plan:
 
     def _by_code(self, code: TokenTerm, *, few: bool) -> list[Branch]:
         others = self._other_codes(code)
-        if self._rare(code.codes):
-            other = Branch(others[1:], _first(others[0]), few=few)
-        else:
-            other = Branch([f"({others[0]}) is true", *others[1:]], few=few)
+        driven = self._rare(code.codes)
+        other = Branch(others[1:], _first(others[0]), few=few) if driven else Branch(others, few=few)
         return [*(Branch(way, few=few) for way in self._code_columns(code)), other]
 
     def _code_columns(self, term: TokenTerm) -> list[list[str]]:
@@ -194,13 +192,15 @@ class Plan:
         scope, codes = self.scope, list(dict.fromkeys(term.codes))
         others = f"(r.code is null or not {scope.any_of('r.code', codes, 'bigint')})"
         held = f"({scope.tokens('r', list(term.values))}) is true"
-        return [scope.tokens("r", codes), held, others]
+        driving = scope.tokens("r", codes)
+        return [driving if self._rare(codes) else f"({driving}) is true", held, others]
 
     def _rows(self, term: TokenTerm | ReferenceTerm) -> float:
         return self.scope.frequencies.rows(term.values)
 
-    def _rare(self, values: Sequence[int]) -> bool:
-        return self.scope.frequencies.rare(values, self.scope.type(self.query.type), self.query.count + 1)
+    def _rare(self, values: Sequence[int], *, beside: float = 0.0) -> bool:
+        type_code = self.scope.type(self.query.type)
+        return self.scope.frequencies.rare(values, type_code, self.query.count + 1, beside=beside)
 
 
 def _flat(terms: Sequence[Term]) -> Iterator[Term]:

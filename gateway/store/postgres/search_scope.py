@@ -26,6 +26,8 @@ class Statement:
     sql: str
     arguments: tuple[Any, ...]
     types: tuple[str, ...]
+    small: bool = False
+    """Whether it reads few rows: it may share a trip with others, for nobody waits long for it."""
 
     @property
     def shared(self) -> str:
@@ -56,7 +58,7 @@ class Arguments:
         self.types.append(type_)
         return f"${len(self.values)}::{type_}"
 
-    def statement(self, sql: str) -> Statement:
+    def statement(self, sql: str, *, small: bool = False) -> Statement:
         """Return SQL with those of the arguments that stand in it; what was noted for a way not taken falls out."""
         used = sorted({int(number) for number in _PLACEHOLDER.findall(sql)})
         if len(used) < len(self.values):
@@ -66,6 +68,7 @@ class Arguments:
             sql,
             tuple(self.values[number - 1] for number in used),
             tuple(self.types[number - 1] for number in used),
+            small,
         )
 
 

@@ -42,7 +42,8 @@ def _statement(plan: Plan, scope: Scope, select: str) -> Statement:
     if plan.selects:
         listed = ",\n".join(f"{name} as materialized ({sql})" for name, sql in plan.selects)
         select = f"with {listed}\n{select}"
-    return scope.put.statement(select)
+    small = all(branch.few and not branch.gate for branch in plan.branches)
+    return scope.put.statement(select, small=small)
 
 
 def _count(plan: Plan, branch: Branch) -> str:

@@ -101,6 +101,7 @@ class PostgresStore:
         """See the port."""
         await self._writes.finish()
         await self._lookups.finish()
+        await self._searches.finish()
         await self._bell.stop()
         await self._search_connections.close()
         await self._connections.close()
