@@ -120,7 +120,7 @@ class Told(Frequencies):
         super().__init__(_look_at=1e18)
         self.frequent = frequent
 
-    def rare(self, *_) -> bool:
+    def rare(self, *_, **__) -> bool:
         return not self.frequent
 
 

@@ -1,6 +1,6 @@
 """A resource's row while a batch is planned: what is stored, what it becomes, and what of it must be written.
 
-Pure: no I/O. The columns here are those of migrations/0001_spine.sql, in the order in which COPY sends them.
+Pure: no I/O. The columns here are those of migrations/0001_spine.sql and 0004, in the order in which COPY sends them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import Any
 from gateway.clock import instant
 from gateway.fhir import body as bodies
 from gateway.model import Resource
-from gateway.search.query import Index
+from gateway.search.query import Index, own
 
 RESOURCE_COLUMNS = (
     "rid", "updated", "patient", "code", "low", "high", "event", "received", "line", "message", "version", "type",
-    "deleted", "id", "lane", "digest", "tokens", "state", "body",
+    "deleted", "id", "lane", "digest", "tokens", "state", "body", "own", "present",
 )  # fmt: skip
-DATE_COLUMNS = ("rid", "low", "high", "type", "parameter")
 VERSION_COLUMNS = ("updated", "message", "version", "type", "deleted", "id", "lane", "body")
 
 _NOTHING = Index()
@@ -104,7 +103,7 @@ class Row:
     def _version_record(self) -> tuple[Any, ...]:
         return (self.updated, self.message, self.version, self.type, self.deleted, self.id, self.lane, self.body)
 
-    def record(self) -> tuple[Any, ...]:
+    def record(self, type_name: str) -> tuple[Any, ...]:
         """Return the row as RESOURCE_COLUMNS."""
         index, precedence = self.index, self.precedence
         assert precedence is not None
@@ -112,8 +111,5 @@ class Row:
             self.rid, self.updated, index.patient, index.code, index.date_low, index.date_high,
             precedence.event, precedence.received, precedence.line, self.message, self.version, self.type,
             self.deleted, self.id, self.lane, self.digest, index.tokens, self.state, self.body,
+            None if self.deleted else own(f"{type_name}/{self.id}"), index.present,
         )  # fmt: skip
-
-    def date_records(self) -> list[tuple[Any, ...]]:
-        """Return the rows of DATE_COLUMNS."""
-        return [(self.rid, low, high, self.type, parameter) for parameter, low, high in self.index.dates]

@@ -8,30 +8,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from gateway.search.query import DateTerm, Prefix
+from gateway.store.postgres.search_scope import Arguments
 
 LONG: Final = dt.timedelta(days=32)
 """An interval longer than this stands in the index `resource_long` (migration 0002, which writes the same figure). Most
 encounters are shorter; what is open at its end, or known by its year alone, is longer."""
-_LONG_SQL: Final = "r.high - r.low > interval '32 days'"
-RESOURCE: Final = "resource r"
+_LONG_SQL: Final = "{r}.high - {r}.low > interval '32 days'"
+_INSTANT: Final = "interval '1 millisecond'"
+_WITHIN: Final = frozenset({Prefix.EQ, Prefix.NE, Prefix.GE, Prefix.LE})
 _EXACT: Final = frozenset({Prefix.EQ, Prefix.SA})
 _EARLIEST: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
-
-
-@dataclass(slots=True)
-class Arguments:
-    """The arguments of a statement: `put(value)` notes one and returns its placeholder."""
-
-    values: list[Any] = field(default_factory=list)
-
-    def __call__(self, value: Any, cast: str = "") -> str:
-        """Note a value; return its placeholder, with `cast` behind it."""
-        self.values.append(value)
-        return f"${len(self.values)}{cast}"
 
 
 def condition(term: DateTerm, from_: str, to: str, put: Arguments) -> str:
@@ -41,79 +30,76 @@ def condition(term: DateTerm, from_: str, to: str, put: Arguments) -> str:
 
 
 def _compare(prefix: Prefix, asked: tuple[dt.datetime, dt.datetime], row: tuple[str, str], put: Arguments) -> str:
-    (low, high), (from_, to) = asked, row
+    from_, to = row
+    low, high = asked
+    within = _within(asked, row, put) if prefix in _WITHIN else ""
     match prefix:
         case Prefix.EQ:
-            return f"({from_} >= {put(low)} and {to} <= {put(high)})"
+            return within
         case Prefix.NE:
-            return f"not ({from_} >= {put(low)} and {to} <= {put(high)})"
+            return f"not {within}"
         case Prefix.GT:
-            return f"{to} > {put(high)}"
+            return f"{to} > {put(high, 'timestamptz')}"
         case Prefix.LT:
-            return f"{from_} < {put(low)}"
+            return f"{from_} < {put(low, 'timestamptz')}"
         case Prefix.GE:
-            return f"({to} > {put(high)} or ({from_} >= {put(low)} and {to} <= {put(high)}))"
+            return f"({to} > {put(high, 'timestamptz')} or {within})"
         case Prefix.LE:
-            return f"({from_} < {put(low)} or ({from_} >= {put(low)} and {to} <= {put(high)}))"
+            return f"({from_} < {put(low, 'timestamptz')} or {within})"
         case Prefix.SA:
-            return f"{from_} >= {put(high)}"
+            return f"{from_} >= {put(high, 'timestamptz')}"
         case Prefix.EB:
-            return f"{to} <= {put(low)}"
+            return f"{to} <= {put(low, 'timestamptz')}"
         case Prefix.AP:
-            return f"({from_} < {put(high)} and {to} > {put(low)})"
+            return f"({from_} < {put(high, 'timestamptz')} and {to} > {put(low, 'timestamptz')})"
+
+
+def _within(asked: tuple[dt.datetime, dt.datetime], row: tuple[str, str], put: Arguments) -> str:
+    return f"({row[0]} >= {put(asked[0], 'timestamptz')} and {row[1]} <= {put(asked[1], 'timestamptz')})"
 
 
 def range_of(term: DateTerm, from_: str, put: Arguments) -> list[str]:
     """Return what follows for `from_` alone: its upper end, and its lower one where the prefix gives it exactly."""
     bounds = []
     if (top := _bound(term, _top, max)) is not None:
-        bounds.append(f"{from_} <= {put(top)}")
+        bounds.append(f"{from_} <= {put(top, 'timestamptz')}")
     if all(prefix in _EXACT for prefix, _, _ in term.values) and (bottom := _bound(term, _bottom, min)) is not None:
-        bounds.append(f"{from_} >= {put(bottom)}")
+        bounds.append(f"{from_} >= {put(bottom, 'timestamptz')}")
     return bounds
 
 
-def range_of_updated(term: DateTerm, put: Arguments) -> list[str]:
-    """Return what follows for `r.updated`, whose interval is a millisecond."""
+def updated(term: DateTerm, alias: str, put: Arguments) -> list[str]:
+    """Return the conditions of `_lastUpdated`, whose interval is a millisecond."""
+    column = f"{alias}.updated"
     bottom = _bound(term, _bottom, min)
-    lower = [] if bottom is None else [f"r.updated >= {put(_back(bottom, dt.timedelta(milliseconds=1)))}"]
-    return [*range_of(term, "r.updated", put), *lower]
+    lower = []
+    if bottom is not None:
+        lower = [f"{column} >= {put(_back(bottom, dt.timedelta(milliseconds=1)), 'timestamptz')}"]
+    return [condition(term, column, f"({column} + {_INSTANT})", put), *range_of(term, column, put), *lower]
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """Conditions of a branch, and what it reads from."""
-
-    conditions: list[str]
-    source: str = RESOURCE
-
-
-def windows(terms: Sequence[DateTerm], type_code: int, put: Arguments) -> list[Branch]:
-    """Return the windows that together hold whatever answers all terms: one, or short intervals and long ones.
+def windows(terms: Sequence[DateTerm], type_code: int, put: Arguments) -> list[tuple[list[str], str]]:
+    """Return (conditions, source) of the windows that together hold whatever answers all terms: one, or short intervals
+    and long ones.
 
     Long ones are read by their own index first (`offset 0` keeps the planner from merging the two selects).
     """
     loose = [term for term in terms if not all(prefix in _EXACT for prefix, _, _ in term.values)]
     bottoms = [bottom for term in loose if (bottom := _bound(term, _bottom, min)) is not None]
     if not bottoms or len(loose) < len(terms):
-        return [Branch([])]
+        return [([], "resource r")]
     bottom = max(bottoms)
-    long = f"r.type = {type_code:d} and not r.deleted and {_LONG_SQL} and r.high >= {put(bottom)}"
+    is_long = _LONG_SQL.format(r="r")
+    long = f"r.type = {type_code:d} and not r.deleted and {is_long} and r.high >= {put(bottom, 'timestamptz')}"
     return [
-        Branch([f"r.low >= {put(_back(bottom, LONG))}", f"not ({_LONG_SQL})"]),
-        Branch([], f"(select * from resource r where {long} offset 0) r"),
+        ([f"r.low >= {put(_back(bottom, LONG), 'timestamptz')}", f"not ({is_long})"], "resource r"),
+        ([], f"(select * from resource r where {long} offset 0) r"),
     ]
 
 
-def beside(term: DateTerm, type_code: int, put: Arguments, *, drives: bool) -> str:
-    """Return the condition on a date beside the main one, in its own table."""
-    rows = (
-        f"select {{what}} from date_of d where d.type = {type_code:d} and d.parameter = {put(term.parameter)}"
-        f" and {' and '.join([condition(term, 'd.low', 'd.high', put), *range_of(term, 'd.low', put)])}"
-    )  # every value is an argument
-    if drives:
-        return f"r.rid = any(array({rows.format(what='d.rid')}))"
-    return f"exists ({rows.format(what='1')} and d.rid = r.rid)"
+def narrows(term: DateTerm) -> bool:
+    """Say whether a term says anything about `low` that an index could use."""
+    return _bound(term, _top, max) is not None or _bound(term, _bottom, min) is not None
 
 
 def _bound(
@@ -123,7 +109,7 @@ def _bound(
 ) -> dt.datetime | None:
     """Return the bound that holds for every value of a term, None when one of them has none."""
     bounds = [bound for value in term.values if (bound := side(*value)) is not None]
-    return widest(bounds) if len(bounds) == len(term.values) else None
+    return widest(bounds) if bounds and len(bounds) == len(term.values) else None
 
 
 def _top(prefix: Prefix, low: dt.datetime, high: dt.datetime) -> dt.datetime | None:

@@ -20,6 +20,7 @@ from gateway.store.port import (
 )
 from gateway.store.postgres import leases, migrate, outbox, statements
 from gateway.store.postgres.connections import Connections
+from gateway.store.postgres.indexing import Indexing
 from gateway.store.postgres.plan import Extract, Merge
 from gateway.store.postgres.reads import Reads
 from gateway.store.postgres.search import Searches
@@ -53,6 +54,7 @@ class PostgresStore:
         self._schema = schema
         self._connections = Connections(url, schema, size=connections_max)
         self._types: dict[str, int] = {}
+        self._indexing = Indexing(self._connections, schema, extract, self._types)
         self._transactor = Transactor(
             self._connections,
             self._types,
@@ -62,13 +64,14 @@ class PostgresStore:
             clock or SystemClock(),
             seqs=Numbers(_SQL["message_numbers"]),
             rids=Numbers(_SQL["resource_numbers"]),
+            indexing=self._indexing,
         )
         self._reads = Reads(self._connections, self._types)
         # A search decides its index itself: planning each question anew would cost as much as answering it.
         self._search_connections = Connections(
             url, schema, size=searches_max, settings={"plan_cache_mode": "force_generic_plan"}
         )
-        self._searches = Searches(self._search_connections, self._types)
+        self._searches = Searches(self._search_connections, self._indexing)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
         self._lookups: Trips[tuple[str, str], Version | None] = Trips(
@@ -80,15 +83,25 @@ class PostgresStore:
         async with self._connections.alone() as connection:
             await migrate.to_head(connection, self._schema)
             rows = await connection.fetch("select name, code from resource_type")
-        self._types.update({row["name"]: row["code"] for row in rows})
+            self._types.update({row["name"]: row["code"] for row in rows})
+            await self._indexing.start(connection)
+            await self._indexing.again(connection)
         await self._connections.open()
         await self._search_connections.open()
         self._bell.start()
+
+    async def reindex(self) -> int:
+        """Index every resource again where the rows were made by another layout or table of search parameters than this
+        program's; return how many were. `start` does so: nothing is searched by half an index.
+        """
+        async with self._connections.alone() as connection:
+            return await self._indexing.again(connection)
 
     async def stop(self) -> None:
         """See the port."""
         await self._writes.finish()
         await self._lookups.finish()
+        await self._searches.finish()
         await self._bell.stop()
         await self._search_connections.close()
         await self._connections.close()

@@ -21,14 +21,9 @@ from gateway.store.port import Advance, Applied, AppliedMessage, Batch, MessageW
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.inbox import Inbox, Marks
+from gateway.store.postgres.indexing import Indexing
 from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Mention, Merge, Outgoing, Plan
-from gateway.store.postgres.rows import (
-    DATE_COLUMNS,
-    RESOURCE_COLUMNS,
-    VERSION_COLUMNS,
-    Precedence,
-    Row,
-)
+from gateway.store.postgres.rows import RESOURCE_COLUMNS, VERSION_COLUMNS, Precedence, Row
 
 _SQL = statements.load("apply")
 _ATTEMPTS_MAX = 8
@@ -72,6 +67,7 @@ class Transactor:
     clock: Clock
     seqs: Numbers
     rids: Numbers
+    indexing: Indexing
     mentions: set[Mention] = field(default_factory=set)
 
     async def commit(self, batches: Sequence[Batch]) -> list[Applied]:
@@ -146,13 +142,14 @@ class Transactor:
         stored = [row.rid for row in changed if row.stored_version]
         if stored:
             await connection.execute(_SQL["supersede"], stored)
-            await connection.execute(_SQL["forget_dates"], stored)
         fresh = [row for row in changed if not row.stored_version]
         for row, rid in zip(fresh, await self.rids.take(connection, len(fresh)), strict=True):
             row.rid = rid
         await _copy(connection, "version", VERSION_COLUMNS, [record for row in changed for record in row.superseded])
-        await _copy(connection, "resource", RESOURCE_COLUMNS, [row.record() for row in changed])
-        await _copy(connection, "date_of", DATE_COLUMNS, [record for row in changed for record in row.date_records()])
+        names = self.indexing.type_names
+        await _copy(connection, "resource", RESOURCE_COLUMNS, [row.record(names[row.type]) for row in changed])
+        indexed = [(row.rid, row.type, row.index) for row in changed]
+        await self.indexing.write(connection, indexed, forget=stored)
 
     async def _send(self, connection: Connection, outgoing: Sequence[Outgoing]) -> None:
         if not outgoing:

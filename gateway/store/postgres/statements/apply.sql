@@ -55,9 +55,6 @@ with gone as (
 )
 insert into version (updated, message, version, type, deleted, id, lane, body) select * from gone;
 
--- name: forget_dates
-delete from date_of where rid = any($1::bigint[]);
-
 -- name: note
 -- Content unchanged, but stated again by a later message, or stated by more: $1 rids, $2 event, $3 received, $4 line, $5 state.
 update resource r set event = n.event, received = n.received, line = n.line, state = n.state

@@ -1,0 +1,100 @@
+"""An index as rows beside the resource: dates, strings and measures, each under small numbers. Pure; COPY sends them.
+
+Not the columns of the resource itself, which are `rows.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+from gateway.search.query import Index, Measure
+from gateway.store.postgres.units import Unit
+
+DATE_COLUMNS: Final = ("rid", "low", "high", "type", "parameter", "edge")
+STRING_COLUMNS: Final = ("rid", "type", "parameter", "edge", "folded", "exact")
+MEASURE_COLUMNS: Final = ("rid", "unit", "type", "parameter", "edge", "low", "high")
+
+NO_STRINGS: Final = frozenset({"_profile", "_source"})
+"""Addresses that nearly every resource has: a row each would cost more than the rest of its index. Whole ones are among
+the tokens; `:below` looks at the bodies (`search_recheck`)."""
+KEY_CHARACTERS: Final = 64
+"""How much of a string its index holds, and a sort compares (migration 0004 writes the same figure)."""
+LEAST: Final = 1
+GREATEST: Final = 2
+
+_UP: Final = Decimal("Infinity")
+_DOWN: Final = Decimal("-Infinity")
+Value = TypeVar("Value")
+
+
+@dataclass(slots=True)
+class IndexRows:
+    """The rows of some resources, as the columns above name them. `add` every resource."""
+
+    parameters: Mapping[str, int]
+    units: Mapping[Unit, int]
+    dates: list[tuple[Any, ...]] = field(default_factory=list)
+    strings: list[tuple[Any, ...]] = field(default_factory=list)
+    measures: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def add(self, rid: int, type_code: int, index: Index) -> None:
+        """Add what stands in `index` beside its tokens."""
+        if index.dates:
+            self._dates(rid, type_code, index)
+        if index.strings:
+            self._strings(rid, type_code, index)
+        if index.measures:
+            self._measures(rid, type_code, index)
+
+    def _dates(self, rid: int, type_code: int, index: Index) -> None:
+        for name, low, high, edge in _edged(dict.fromkeys(index.dates), lambda one: one[1]):
+            self.dates.append((rid, low, high, type_code, self.parameters[name], edge))
+
+    def _strings(self, rid: int, type_code: int, index: Index) -> None:
+        kept = {
+            (name, plain(folded), plain(exact)): None for name, folded, exact in index.strings if name not in NO_STRINGS
+        }
+        for name, folded, exact, edge in _edged(kept, lambda one: one[1][:KEY_CHARACTERS]):
+            written = None if exact == folded else exact
+            self.strings.append((rid, type_code, self.parameters[name], edge, folded, written))
+
+    def _measures(self, rid: int, type_code: int, index: Index) -> None:
+        kept = {(one.parameter, *bounds(one), self.units[unit_of(one)]): None for one in index.measures}
+        for name, low, high, unit, edge in _edged(kept, lambda one: one[1]):
+            wide = None if low == high else high
+            self.measures.append((rid, unit, type_code, self.parameters[name], edge, low, wide))
+
+
+def unit_of(measure: Measure) -> Unit:
+    """Return what the dictionary of units knows a measure's unit by; three times nothing is a number's."""
+    return Unit(plain(measure.system), plain(measure.code), plain(measure.unit))
+
+
+def bounds(measure: Measure) -> tuple[Decimal, Decimal]:
+    """Return the interval with its open ends infinite."""
+    return _DOWN if measure.low is None else measure.low, _UP if measure.high is None else measure.high
+
+
+def plain(text: str) -> str:
+    """Return text without what PostgreSQL's text cannot hold: NUL, half a surrogate pair."""
+    return text if text.isprintable() else text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _edged(rows: Iterable[tuple[Any, ...]], key: Callable[[tuple[Any, ...]], Any]) -> list[tuple[Any, ...]]:
+    """Return the rows, each with its edge behind it: exactly one least and one greatest of every parameter (row[0])."""
+    rows = list(rows)
+    if len(rows) == 1:
+        return [(*rows[0], LEAST | GREATEST)]
+    edges = [0] * len(rows)
+    for choose, bit in ((min, LEAST), (max, GREATEST)):
+        best: dict[str, int] = {}
+        for place, row in enumerate(rows):
+            at = best.get(row[0])
+            if at is None or (choose(key(row), key(rows[at])) != key(rows[at])):
+                best[row[0]] = place
+        for at in best.values():
+            edges[at] |= bit
+    return [(*row, edge) for row, edge in zip(rows, edges, strict=True)]

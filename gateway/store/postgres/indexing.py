@@ -1,0 +1,141 @@
+"""Keeping the search index: its rows beside the resource, the numbers they use, and indexing again what is out of date.
+
+What is noted of a resource decides `search.index`; how rows look, `index_rows`. Here they are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+
+from gateway.formats import json
+from gateway.search import parameters
+from gateway.search.parameters import Kind
+from gateway.search.query import Index, own
+from gateway.store.postgres import statements
+from gateway.store.postgres.connections import Connection, Connections
+from gateway.store.postgres.index_rows import DATE_COLUMNS, MEASURE_COLUMNS, STRING_COLUMNS, IndexRows, unit_of
+from gateway.store.postgres.plan import Extract
+from gateway.store.postgres.units import Units
+
+LAYOUT: Final = 1
+"""Count up when the same resource would be indexed differently: stores are then indexed again at their next start."""
+_SQL = statements.load("index")
+_BATCH: Final = 500
+_WITH_ROWS: Final = frozenset({Kind.DATE, Kind.STRING, Kind.URI, Kind.NUMBER, Kind.QUANTITY})
+_NOTHING: Final = Index()
+
+
+@dataclass(slots=True)
+class Indexing:
+    """One per store. `start` before anything else."""
+
+    connections: Connections
+    schema: str
+    extract: Extract
+    types: Mapping[str, int]
+    type_names: dict[int, str] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
+    units: Units = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.units = Units(self.connections, self.schema)
+
+    async def start(self, connection: asyncpg.Connection[Any]) -> None:
+        """Learn the numbers of types, parameters and units; a new parameter gets one."""
+        self.type_names.update({code: name for name, code in self.types.items()})
+        known = {row["name"]: row["code"] for row in await connection.fetch(_SQL["parameters"])}
+        missing = names() - known.keys()
+        if missing:
+            await connection.execute(_SQL["add_parameters"], sorted(missing))
+            known = {row["name"]: row["code"] for row in await connection.fetch(_SQL["parameters"])}
+        self.parameters.update(known)
+        await self.units.look(connection)
+
+    async def write(
+        self, connection: Connection, indexed: Sequence[tuple[int, int, Index]], *, forget: Sequence[int] = ()
+    ) -> None:
+        """Write the rows of (rid, type, index), in the caller's transaction; rows of `forget` (rids) go first."""
+        if forget:
+            await connection.execute(_SQL["forget"], forget)
+        measures = [measure for _, _, index in indexed for measure in index.measures]
+        if measures:
+            await self.units.learn(map(unit_of, measures))
+        rows = IndexRows(self.parameters, self.units)
+        for rid, type_code, index in indexed:
+            rows.add(rid, type_code, index)
+        for table, columns, records in (
+            ("date_of", DATE_COLUMNS, rows.dates),
+            ("string_of", STRING_COLUMNS, rows.strings),
+            ("measure_of", MEASURE_COLUMNS, rows.measures),
+        ):
+            if records:
+                await connection.copy_records_to_table(table, records=records, columns=columns)
+
+    async def again(self, connection: asyncpg.Connection[Any]) -> int:
+        """Index every resource again if the rows were made by another layout or table of parameters; return how many.
+
+        In transactions of some hundred resources, each with the place it has come to: a process that dies is followed
+        up by the next. Others who call it at the same time wait.
+        """
+        await connection.execute("select pg_advisory_lock(hashtextextended($1, 0))", f"sundbro index {self.schema}")
+        try:
+            made_by = fingerprint()
+            noted = await connection.fetchrow(_SQL["made_by"])
+            if noted is not None and noted["made_by"] == made_by and noted["upto"] is None:
+                return 0
+            if noted is None and await connection.fetchval(_SQL["is_empty"]):
+                await connection.execute(_SQL["making"], made_by, None)
+                return 0
+            upto: int | None = -1
+            if noted is not None and noted["made_by"] == made_by:
+                upto = noted["upto"]  # somebody began, and died
+            done = 0
+            while upto is not None:
+                async with connection.transaction():
+                    upto, count = await self._batch(connection, upto)
+                    await connection.execute(_SQL["making"], made_by, upto)
+                done += count
+            await connection.execute("analyze resource, date_of, string_of, measure_of")
+            return done
+        finally:
+            if not connection.is_closed():
+                await connection.execute("select pg_advisory_unlock_all()")
+
+    async def _batch(self, connection: Any, upto: int) -> tuple[int | None, int]:
+        found = await connection.fetch(_SQL["next"], upto, _BATCH)
+        if not found:
+            return None, 0
+        indexed: list[tuple[int, int, Index]] = []
+        columns: list[tuple[Any, ...]] = []
+        for row in found:
+            index = _NOTHING if row["deleted"] else self.extract(json.loads(row["body"]))
+            indexed.append((row["rid"], row["type"], index))
+            mine = None if row["deleted"] else own(f"{self.type_names[row['type']]}/{row['id']}")
+            tokens = "{" + ",".join(map(str, index.tokens)) + "}"
+            columns.append(
+                (row["rid"], index.patient, index.code, index.date_low, index.date_high, mine, index.present, tokens)
+            )
+        await connection.execute(_SQL["indexed"], *[list(column) for column in zip(*columns, strict=True)])
+        await self.write(connection, indexed, forget=[row["rid"] for row in found])
+        return found[-1]["rid"], len(found)
+
+
+def names() -> set[str]:
+    """Return the names of all search parameters that may have rows beside the resource."""
+    return {
+        parameter.name
+        for resource_type in parameters.types()
+        for parameter in parameters.of(resource_type).all()
+        if parameter.kind in _WITH_ROWS
+    }
+
+
+def fingerprint() -> bytes:
+    """Return what the rows of the index are made by: the layout and the table of parameters, 16 bytes."""
+    table = (parameters.FOLDER / "search-parameters.csv").read_bytes()
+    return hashlib.blake2b(table, digest_size=16, salt=LAYOUT.to_bytes(16, "big")).digest()

@@ -1,0 +1,232 @@
+"""What drives a statement where no index is kept in the order asked for: the few resources that a term leaves.
+
+How many a string, a date, a quantity or a chain leaves is not known beforehand. So the statement looks, up to a limit:
+`few` makes a select of row numbers with one promise: **when it gives at most `most` rows, every match is among them**.
+When it gives more, the term is not worth driving by, and the walk in order, which then meets a match soon, is taken
+instead. Both ways stand in one statement; a gate in front of each lets one of them run.
+
+    with few1 as materialized (select v.rid from string_of v where … limit 1001)
+    select … from resource r where (select count(*) from few1) <= 1000 and r.rid = any(array(select rid from few1)) …
+    union all
+    select … from resource r where (select count(*) from few1) > 1000 and … order by … limit 21
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.search.query import (
+    AllTerm,
+    AnyTerm,
+    ChainTerm,
+    DateTerm,
+    HasTerm,
+    IdTerm,
+    NumberTerm,
+    QuantityTerm,
+    ReferenceTerm,
+    StringTerm,
+    Term,
+    TokenTerm,
+)
+from gateway.store.postgres import search_dates as dates
+from gateway.store.postgres import search_values as values
+from gateway.store.postgres.search_scope import Scope, main_date, of_patient, one_patient
+from gateway.store.postgres.search_terms import PATIENT, current, holds, kept_as
+
+EVERY = 1_000_000_000
+"""As `most`: read all there are, for what is counted."""
+TARGETS_MAX = 200
+"""How many resources a chain may go through to be driven by them: from each a walk starts."""
+SOURCES_MAX = 1000
+"""The same of a reverse chain, where each is looked up once."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """A set of few resources as `with` lists it: its selects in order, and the condition that it is few indeed."""
+
+    name: str
+    most: int
+    selects: list[tuple[str, str]] = field(default_factory=list)
+    through: str = ""
+    """Instead of row numbers, a set of resources `i`: `link` says which rows `r` refer to one of them."""
+    link: str = ""
+
+    @property
+    def open(self) -> str:
+        """The condition that it holds every match."""
+        return f"(select count(*) from {self.name}) <= {self.most}"
+
+    @property
+    def shut(self) -> str:
+        """The condition that it does not."""
+        return f"(select count(*) from {self.name}) > {self.most}"
+
+    @property
+    def rids(self) -> str:
+        """Its row numbers, as an array."""
+        return f"array(select rid from {self.name})"
+
+
+def gate(scope: Scope, term: Term, resource_type: str, most: int) -> Gate | None:
+    """Return the set of few that a term leaves, None for one that cannot drive."""
+    made = Gate(scope.name("few"), most)
+    select = few(scope, term, resource_type, most, made)
+    if select is None:
+        return None
+    made.selects.append((made.name, f"select rid from ({select}) found limit {most + 1}"))
+    return made
+
+
+def patients(scope: Scope, term: ChainTerm, resource_type: str) -> Gate | None:
+    """Return the few patients that a chain goes through: from each, its newest are one short walk."""
+    key = kept_as(resource_type, term.parameter, term.type)
+    if key != PATIENT or not one_patient(resource_type):
+        return None
+    made = Gate("", TARGETS_MAX, link=f"r.patient = i.own # ({key})::bigint")
+    through = inner(scope, term.term, term.type, TARGETS_MAX, made)
+    if through is None:
+        return None
+    made.through, made.name = through
+    return made
+
+
+def few(scope: Scope, term: Term, resource_type: str, most: int, made: Gate) -> str | None:
+    """Return a select of `rid` that keeps the promise above, None for a term that cannot drive. Selects that it needs
+    are added to `made`.
+    """
+    of_type = current(scope, "r", resource_type)
+    match term:
+        case IdTerm():
+            return f"select r.rid from resource r where {of_type} and {scope.any_of('r.id', list(term.values), 'text')}"
+        case DateTerm() if term.parameter == "_lastUpdated":
+            return None
+        case DateTerm() if term.parameter == main_date(resource_type):
+            return _by_main_date(scope, term, resource_type) if dates.narrows(term) else None
+        case StringTerm() | NumberTerm() | QuantityTerm() | DateTerm():
+            return _by_rows(scope, term, resource_type, most)
+        case TokenTerm() | ReferenceTerm():
+            codes = term.codes if isinstance(term, TokenTerm) else ()
+            if scope.frequencies.rows(term.values) + scope.frequencies.coded(codes) > most:
+                return None
+            parts = [f"select r.rid from resource r where {of_type} and {scope.tokens('r', list(term.values))}"]
+            if isinstance(term, TokenTerm) and term.codes:
+                column = scope.any_of("r.code", list(term.values), "bigint")
+                parts.append(f"select r.rid from resource r where {of_type} and {column}")
+            elif of_patient(resource_type, term.parameter):
+                column = scope.any_of("r.patient", list(term.values), "bigint")
+                parts.append(f"select r.rid from resource r where {of_type} and {column}")
+            return _all(parts, most)
+        case ChainTerm():
+            return _by_targets(scope, term, resource_type, most, made)
+        case HasTerm():
+            return _by_sources(scope, term, resource_type, most, made)
+        case AllTerm():
+            ways = (few(scope, one, resource_type, most, made) for one in sorted(term.terms, key=reach))
+            return next((way for way in ways if way is not None), None)
+        case AnyTerm():
+            found = [few(scope, one, resource_type, most, made) for one in term.terms]
+            parts = [one for one in found if one is not None]
+            return _all(parts, most) if len(parts) == len(found) else None
+        case _:
+            return None
+
+
+def reach(term: Term) -> int:
+    """Return how many a kind of term is likely to leave, as a rank: what is asked first."""
+    order: tuple[type, ...] = (
+        IdTerm, ReferenceTerm, ChainTerm, StringTerm, HasTerm, TokenTerm, QuantityTerm, NumberTerm, DateTerm,
+    )  # fmt: skip
+    return next((place for place, kind in enumerate(order) if isinstance(term, kind)), len(order))
+
+
+def _all(parts: list[str], most: int) -> str:
+    if not parts:
+        return "select 0::bigint as rid where false"
+    return " union all ".join(f"(select rid from ({part}) part limit {most + 1})" for part in parts)
+
+
+def _by_main_date(scope: Scope, term: DateTerm, resource_type: str) -> str:
+    whole = [
+        current(scope, "r", resource_type),
+        dates.condition(term, "r.low", "r.high", scope.put),
+        *dates.range_of(term, "r.low", scope.put),
+    ]
+    return " union all ".join(
+        f"select r.rid from {source} where {' and '.join([*whole, *conditions])}"
+        for conditions, source in dates.windows([term], scope.type(resource_type), scope.put)
+    )
+
+
+def _by_rows(scope: Scope, term: values.ValueTerm, resource_type: str, most: int) -> str | None:
+    found = values.rows(scope, term, resource_type)
+    if not all(one.ranged for one in found):
+        return None
+    return _all([f"select v.rid from {values.table(term)} v where {one.condition}" for one in found], most)
+
+
+def inner(scope: Scope, term: Term, resource_type: str, limit: int, made: Gate) -> tuple[str, str] | None:
+    """Return the names of the set of resources that a term of a chain leaves (columns patient, own, tokens), and of the
+    row numbers that it was looked for among; None for a term that cannot drive.
+    """
+    select = few(scope, term, resource_type, limit, made)
+    if select is None:
+        return None
+    found, kept = scope.name("near"), scope.name("mid")
+    made.selects.append((found, f"select rid from ({select}) found limit {limit + 1}"))
+    alias = scope.name("i")
+    select = (
+        f"select {alias}.patient, {alias}.own, {alias}.tokens from resource {alias}"
+        f" where (select count(*) from {found}) <= {limit} and {alias}.rid = any(array(select rid from {found}))"
+        f" and {current(scope, alias, resource_type)} and {holds(scope, term, alias, resource_type)}"
+    )
+    made.selects.append((kept, select))
+    return kept, found
+
+
+def _too_many(found: str, limit: int, most: int) -> str:
+    """Return a select that breaks the promise where a set in the middle was cut: more than `most` rows."""
+    return f"select null::bigint as rid from generate_series(0, {most}) where (select count(*) from {found}) > {limit}"
+
+
+def _by_targets(scope: Scope, term: ChainTerm, resource_type: str, most: int, made: Gate) -> str | None:
+    limit = max(TARGETS_MAX, most if most == EVERY else 0)
+    through = inner(scope, term.term, term.type, limit, made)
+    if through is None:
+        return None
+    kept, found = through
+    of_type = current(scope, "r", resource_type)
+    key = kept_as(resource_type, term.parameter, term.type)
+    links = []
+    if key == PATIENT:
+        links.append("r.patient = i.own # ({key})::bigint")
+    if key != PATIENT or not one_patient(resource_type):
+        links.append("r.tokens @> array[i.own # ({key})::bigint]")
+    parts = [
+        f"select r.rid from {kept} i cross join lateral"
+        f" (select r.rid from resource r where {link.format(key=key)} and {of_type} offset 0) r"
+        for link in links
+    ]
+    return f"{_all(parts, most)} union all {_too_many(found, limit, most)}"
+
+
+def _by_sources(scope: Scope, term: HasTerm, resource_type: str, most: int, made: Gate) -> str | None:
+    limit = max(SOURCES_MAX, most if most == EVERY else 0)
+    through = inner(scope, term.term, term.type, limit, made)
+    if through is None:
+        return None
+    kept, found = through
+    of_type = current(scope, "r", resource_type)
+    key = kept_as(term.type, term.parameter, resource_type)
+    targets = []
+    if key == PATIENT:
+        targets.append(f"select i.patient # ({key})::bigint as own from {kept} i where i.patient is not null")
+    if key != PATIENT or not one_patient(term.type):
+        targets.append(f"select held # ({key})::bigint as own from {kept} i, unnest(i.tokens) held")
+    parts = [
+        f"select r.rid from (select distinct own from ({target}) t offset 0) i cross join lateral"
+        f" (select r.rid from resource r where r.own = i.own and {of_type} offset 0) r"
+        for target in targets
+    ]
+    return f"{_all(parts, most)} union all {_too_many(found, limit, most)}"

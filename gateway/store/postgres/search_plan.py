@@ -1,0 +1,224 @@
+"""What drives a search: the branches of its statement, and what is asked of every row they meet. Part of `search_sql`.
+
+The planner guesses badly where `tokens && …` stands beside another condition (docs/explanation/store.md), so the
+driving index is decided here, in this order of preference:
+
+* `_id`: the unique index
+* a patient: (patient, type, low) or, with a code, (patient, code, low)
+* a token or code that few resources hold: the token index
+* what may turn out to leave few, a chain or a string for example: they are looked up first (`search_drive`)
+* a code: (type, code, low), a branch per code; and the token index for resources whose preferred coding is another
+* the main date: (type, low), with a branch for long intervals where a lower bound says nothing about `low`
+* else the order itself: (type, updated), (type, low), or the rows of a parameter (`search_order`)
+
+What is counted is read whole: there everything that can drive does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.search.query import (
+    AllTerm,
+    ChainTerm,
+    DateTerm,
+    MissingTerm,
+    NotTerm,
+    Query,
+    ReferenceTerm,
+    Sort,
+    Term,
+    TokenTerm,
+)
+from gateway.store.postgres import search_dates as dates
+from gateway.store.postgres import search_drive as drive
+from gateway.store.postgres.search_scope import RESOURCE, Scope, main_date, of_patient, one_patient
+from gateway.store.postgres.search_terms import current, holds
+
+_CODE_BRANCHES_MAX: Final = 8
+_GATES_MAX: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Conditions of a branch, what it reads from, and what must be so for it to run at all."""
+
+    conditions: list[str]
+    source: str = RESOURCE
+    gate: str = ""
+    through: str = ""
+    """A set of resources, `i`, from each of which a walk of its own starts."""
+    few: bool = False
+    """Whether what it reads is few, in no order; a branch that is not walks in the order asked for."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a query becomes: the conditions of all branches, and the branches. Arguments are put into the scope."""
+
+    query: Query
+    scope: Scope
+    counts: bool = False
+    """Whether matches are counted: all are read, in no order."""
+    shared: list[str] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
+    selects: list[tuple[str, str]] = field(default_factory=list)
+    """What stands before the branches: sets of few."""
+    dated: bool = False
+    """Whether the conditions leave out resources without a main date."""
+
+    def __post_init__(self) -> None:
+        query, put = self.query, self.scope.put
+        terms = list(_flat(query.terms))
+        main = [term for term in terms if isinstance(term, DateTerm) and term.parameter == main_date(query.type)]
+        self.dated = bool(main)
+        self.shared.append(current(self.scope, "r", query.type))
+        answered = self._drive(terms, main)
+        if query.until is not None:
+            self.shared.append(_existed(put(query.until, "timestamptz")))
+        for date in query.updated:
+            self.shared += dates.updated(date, "r", put)
+        for date in main:
+            self.shared += dates.range_of(date, "r.low", put)
+        self.shared += [holds(self.scope, term, "r", query.type) for term in terms if term not in answered]
+
+    @property
+    def _by_date(self) -> bool:
+        return not self.query.order and self.query.sort in {Sort.DATE_NEWEST, Sort.DATE_OLDEST}
+
+    def _drive(self, terms: Sequence[Term], main: Sequence[DateTerm]) -> list[Term]:
+        """Make the branches; return the terms that they answer without being asked."""
+        query, scope = self.query, self.scope
+        if query.ids:
+            self.branches = [Branch([scope.any_of("r.id", list(query.ids), "text")], few=True)]
+            return []
+        asked = [term for term in terms if isinstance(term, TokenTerm | ReferenceTerm)]
+        patient = next((t for t in asked if isinstance(t, ReferenceTerm) and of_patient(query.type, t.parameter)), None)
+        code = next((t for t in asked if isinstance(t, TokenTerm) and t.codes), None)
+        if patient is not None:
+            return self._by_patient(patient, code)
+        rarest = min((term for term in asked if term is not code), key=self._rows, default=None)
+        if rarest is not None and self._rare(rarest.values):
+            self.branches = [Branch([], _first(scope.tokens("r", list(rarest.values))), few=True)]
+            return [rarest]
+        rare_code = code is not None and self._rare(code.values, beside=scope.frequencies.coded(code.codes))
+        gates = [] if rare_code else self._gates(terms)
+        if code is not None and (self._by_date or rare_code or self.counts):
+            rest = self._by_code(code, few=rare_code)
+        elif main and (self._by_date or self.counts):
+            rest = [Branch(*window) for window in dates.windows(main, scope.type(query.type), scope.put)]
+            code = None
+        else:
+            rest, code = [Branch([])], None
+        self._put_behind(gates, rest)
+        return [code] if code is not None and not gates else []
+
+    def _gates(self, terms: Sequence[Term]) -> list[drive.Gate]:
+        """Return the sets of few to look for before anything is walked."""
+        query, scope = self.query, self.scope
+        most = drive.EVERY if self.counts else scope.frequencies.few(scope.type(query.type), query.count + 1)
+        gates: list[drive.Gate] = []
+        for term in sorted(terms, key=drive.reach):
+            by_window = isinstance(term, DateTerm) and term.parameter == main_date(query.type) and self._by_date
+            if isinstance(term, TokenTerm | ReferenceTerm | NotTerm | MissingTerm) or by_window:
+                continue
+            gate = None
+            if isinstance(term, ChainTerm) and self._by_date and not self.counts:
+                gate = drive.patients(scope, term, query.type)
+            gate = gate or drive.gate(scope, term, query.type, most)
+            if gate is not None:
+                gates.append(gate)
+            if gates and (self.counts or len(gates) == _GATES_MAX):
+                break
+        return gates
+
+    def _put_behind(self, gates: Sequence[drive.Gate], rest: Sequence[Branch]) -> None:
+        """Make the branches: one behind each gate, and the rest where all of them are shut."""
+        shut: list[str] = []
+        for gate in gates:
+            self.selects += gate.selects
+            opened = " and ".join([*shut, gate.open])
+            if gate.through:
+                self.branches.append(Branch([gate.link], gate=opened, through=gate.through))
+            else:
+                self.branches.append(Branch([f"r.rid = any({gate.rids})"], gate=opened, few=True))
+            shut.append(gate.shut)
+        self.branches += [Branch(one.conditions, one.source, " and ".join(shut), one.through, one.few) for one in rest]
+
+    def _by_patient(self, term: ReferenceTerm, code: TokenTerm | None) -> list[Term]:
+        branches = self._patients(term)
+        if code is None or len(branches) > 1:
+            self.branches = branches
+            return [term]
+        ways = [[*branches[0].conditions, *way] for way in (*self._code_columns(code), self._other_codes(code))]
+        self.branches = [Branch(way, few=True) for way in ways]
+        return [term, code]
+
+    def _patients(self, term: ReferenceTerm) -> list[Branch]:
+        scope, values = self.scope, list(term.values)
+        column = scope.any_of("r.patient", values, "bigint")
+        if term.parameter == "patient" and one_patient(self.query.type):
+            return [Branch([column], few=True)]
+        # the second patient of an appointment, and what `subject` may be besides, stand among the tokens
+        others = f"(r.patient is null or not {scope.any_of('r.patient', values, 'bigint')})"
+        return [Branch([column], few=True), Branch([others], _first(scope.tokens("r", values)), few=True)]
+
+    def _by_code(self, code: TokenTerm, *, few: bool) -> list[Branch]:
+        others = self._other_codes(code)
+        driven = self._rare(code.codes)
+        other = Branch(others[1:], _first(others[0]), few=few) if driven else Branch(others, few=few)
+        return [*(Branch(way, few=few) for way in self._code_columns(code)), other]
+
+    def _code_columns(self, term: TokenTerm) -> list[list[str]]:
+        """Return the conditions of a branch per code by its column, which holds the preferred coding's."""
+        scope = self.scope
+        codes = list(dict.fromkeys(term.codes))
+        bare = [value for value, code in zip(term.values, term.codes, strict=True) if value == code]
+        exact: list[str] = []
+        if len(bare) < len(term.values):
+            full = f"({scope.tokens('r', list(term.values))}) is true"
+            exact = [f"({scope.any_of('r.code', bare, 'bigint')} or {full})" if bare else full]
+        if len(codes) <= _CODE_BRANCHES_MAX:
+            return [[scope.any_of("r.code", [code], "bigint"), *exact] for code in codes]
+        return [[scope.any_of("r.code", codes, "bigint"), *exact]]
+
+    def _other_codes(self, term: TokenTerm) -> list[str]:
+        """Return the conditions of the branch for resources whose preferred coding is another, the driving one first.
+
+        The code-only form of a coding that is not preferred stands among the tokens, its form with a system always.
+        """
+        scope, codes = self.scope, list(dict.fromkeys(term.codes))
+        others = f"(r.code is null or not {scope.any_of('r.code', codes, 'bigint')})"
+        held = f"({scope.tokens('r', list(term.values))}) is true"
+        driving = scope.tokens("r", codes)
+        return [driving if self._rare(codes) else f"({driving}) is true", held, others]
+
+    def _rows(self, term: TokenTerm | ReferenceTerm) -> float:
+        return self.scope.frequencies.rows(term.values)
+
+    def _rare(self, values: Sequence[int], *, beside: float = 0.0) -> bool:
+        type_code = self.scope.type(self.query.type)
+        return self.scope.frequencies.rare(values, type_code, self.query.count + 1, beside=beside)
+
+
+def _flat(terms: Sequence[Term]) -> Iterator[Term]:
+    for term in terms:
+        if isinstance(term, AllTerm):
+            yield from _flat(term.terms)
+        else:
+            yield term
+
+
+def _first(condition: str) -> str:
+    """Return a source that reads by one condition before all others; `offset 0` keeps the planner from merging them."""
+    return f"(select * from resource r where {condition} offset 0) r"
+
+
+def _existed(moment: str) -> str:
+    """Return the condition that a resource was there, and not deleted, at a moment (`Query.until`)."""
+    return (
+        f"(r.updated <= {moment} or (r.version > 1 and (select not v.deleted from version v where v.type = r.type"
+        f" and v.id = r.id and v.updated <= {moment} order by v.version desc limit 1)))"
+    )

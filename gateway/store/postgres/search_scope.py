@@ -1,0 +1,130 @@
+"""What every part of a search statement shares: its arguments, and the numbers by which the store knows things.
+
+A value is always an argument, never text. What stands in the text is what the program itself chose: numbers of types,
+parameters and units are the store's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.search import parameters
+from gateway.store.postgres.frequencies import Frequencies
+from gateway.store.postgres.units import Unit
+
+RESOURCE: Final = "resource r"
+_PLACEHOLDER: Final = re.compile(r"\$(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with its arguments and their types."""
+
+    sql: str
+    arguments: tuple[Any, ...]
+    types: tuple[str, ...]
+    small: bool = False
+    """Whether it reads few rows: it may share a trip with others, for nobody waits long for it."""
+
+    @property
+    def shared(self) -> str:
+        """Return the form that answers many at once: each argument is an array with a value for every asker, and
+        `place` in the result says whose row it is; '' where an argument is an array already.
+        """
+        if not self.types or any(name.endswith("[]") for name in self.types):
+            return ""
+        columns = ", ".join(f"v{number}" for number in range(1, len(self.types) + 1))
+        arrays = ", ".join(f"${number}::{name}[]" for number, name in enumerate(self.types, 1))
+        inner = _PLACEHOLDER.sub(r"asked.v\1", self.sql)
+        return (
+            f"select asked.place, found.* from unnest({arrays}) with ordinality as asked ({columns}, place)\n"
+            f"cross join lateral (\n{inner}\n) found"
+        )
+
+
+@dataclass(slots=True)
+class Arguments:
+    """The arguments of a statement: `put(value, type)` notes one and returns its placeholder."""
+
+    values: list[Any] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+
+    def __call__(self, value: Any, type_: str) -> str:
+        """Note a value of a PostgreSQL type; return its placeholder."""
+        self.values.append(value)
+        self.types.append(type_)
+        return f"${len(self.values)}::{type_}"
+
+    def statement(self, sql: str, *, small: bool = False) -> Statement:
+        """Return SQL with those of the arguments that stand in it; what was noted for a way not taken falls out."""
+        used = sorted({int(number) for number in _PLACEHOLDER.findall(sql)})
+        if len(used) < len(self.values):
+            places = {str(number): f"${place}" for place, number in enumerate(used, 1)}
+            sql = _PLACEHOLDER.sub(lambda found: places[found[1]], sql)
+        return Statement(
+            sql,
+            tuple(self.values[number - 1] for number in used),
+            tuple(self.types[number - 1] for number in used),
+            small,
+        )
+
+
+@dataclass(slots=True)
+class Scope:
+    """Passed down through a statement that is being made."""
+
+    types: Mapping[str, int]
+    parameters: Mapping[str, int]
+    units: Mapping[Unit, int]
+    frequencies: Frequencies
+    put: Arguments = field(default_factory=Arguments)
+    _names: int = 0
+
+    def name(self, stem: str) -> str:
+        """Return a name that nothing else in the statement has."""
+        self._names += 1
+        return f"{stem}{self._names}"
+
+    def type(self, name: str) -> int:
+        """Return the number of a resource type; 0, which no row has, for one the store does not know."""
+        return self.types.get(name, 0)
+
+    def parameter(self, name: str) -> int:
+        """Return the number of a parameter; 0, which no row has, for one the store does not know."""
+        return self.parameters.get(name, 0)
+
+    def any_of(self, column: str, values: list[Any], type_: str) -> str:
+        """Return the condition that a column is one of some values."""
+        if len(values) == 1:
+            return f"{column} = {self.put(values[0], type_)}"
+        return f"{column} = any({self.put(values, type_ + '[]')})"
+
+    def tokens(self, alias: str, values: list[int]) -> str:
+        """Return the condition that a resource has one of some tokens, as its index can answer it."""
+        if len(values) == 1:
+            return f"{alias}.tokens @> array[{self.put(values[0], 'bigint')}]"
+        return f"{alias}.tokens && {self.put(values, 'bigint[]')}"
+
+
+def main_date(resource_type: str) -> str:
+    """Return the parameter whose interval stands in `low` and `high`, '' where a type has none."""
+    try:
+        return parameters.of(resource_type).main_date
+    except KeyError:
+        return ""
+
+
+def one_patient(resource_type: str) -> bool:
+    """Say whether all that a resource says of `patient` stands in its column: one place that does not repeat."""
+    patient = parameters.of(resource_type).get("patient")
+    places = patient.paths if patient is not None else ()
+    return resource_type == "Patient" or (len(places) == 1 and not any(step.repeats for step in places[0].steps))
+
+
+def of_patient(resource_type: str, name: str) -> bool:
+    """Say whether a parameter's references to patients are kept as `patient`."""
+    parameter = parameters.of(resource_type).get(name)
+    return name == "patient" or (parameter is not None and parameter.as_patient)

@@ -1,0 +1,138 @@
+"""A term as a condition on one resource: what a walk asks of every row it meets. Part of `search_sql`.
+
+Every condition is written so that no index is tempted to answer it: what drives a statement is decided in
+`search_drive`, once, and what is asked of its rows must not turn that round (docs/explanation/store.md). Hence
+`(…) is true` around tokens, and `offset 0` in every `exists`, which keeps the planner from making it a join.
+"""
+
+from __future__ import annotations
+
+from gateway.search import parameters
+from gateway.search.query import (
+    AllTerm,
+    AnyTerm,
+    ChainTerm,
+    DateTerm,
+    HasTerm,
+    IdTerm,
+    MissingTerm,
+    NotTerm,
+    NumberTerm,
+    QuantityTerm,
+    ReferenceTerm,
+    StringTerm,
+    Term,
+    TokenTerm,
+    reference_parameter,
+)
+from gateway.store.postgres import search_dates as dates
+from gateway.store.postgres import search_values as values
+from gateway.store.postgres.search_scope import Scope, main_date, of_patient, one_patient
+
+ALWAYS = "true"
+NEVER = "false"
+PATIENT = reference_parameter("patient")
+
+
+def holds(scope: Scope, term: Term, alias: str, resource_type: str) -> str:
+    """Return the condition that the resource `alias` of a type answers a term; null counts as no.
+
+    Raises TypeError for a term that no index answers: `search_recheck` takes those out before.
+    """
+    match term:
+        case TokenTerm():
+            held = scope.tokens(alias, list(term.values))
+            by_column = f"{scope.any_of(f'{alias}.code', list(term.values), 'bigint')} or " if term.codes else ""
+            return f"({by_column}({held}) is true)"
+        case ReferenceTerm():
+            held = scope.tokens(alias, list(term.values))
+            if not of_patient(resource_type, term.parameter):
+                return f"(({held}) is true)"
+            return f"({scope.any_of(f'{alias}.patient', list(term.values), 'bigint')} or ({held}) is true)"
+        case DateTerm() if term.parameter == "_lastUpdated":
+            return " and ".join(dates.updated(term, alias, scope.put))
+        case DateTerm() if term.parameter == main_date(resource_type):
+            return dates.condition(term, f"{alias}.low", f"{alias}.high", scope.put)
+        case StringTerm() | NumberTerm() | QuantityTerm() | DateTerm():
+            return _has_row(scope, term, alias, resource_type)
+        case IdTerm():
+            return scope.any_of(f"{alias}.id", list(term.values), "text")
+        case MissingTerm():
+            return _missing(term, alias, resource_type)
+        case NotTerm():
+            return f"(({holds(scope, term.term, alias, resource_type)}) is not true)"
+        case AllTerm():
+            parts = [holds(scope, one, alias, resource_type) for one in term.terms]
+            return f"({' and '.join(parts)})" if parts else ALWAYS
+        case AnyTerm():
+            parts = [holds(scope, one, alias, resource_type) for one in term.terms]
+            return f"({' or '.join(parts)})" if parts else NEVER
+        case ChainTerm():
+            return _chained(scope, term, alias, resource_type)
+        case HasTerm():
+            return _referred_to(scope, term, alias, resource_type)
+        case _:
+            raise TypeError(f"{type(term).__name__} has no index")
+
+
+def current(scope: Scope, alias: str, resource_type: str) -> str:
+    """Return the condition for a resource of a type that is not deleted."""
+    return f"{alias}.type = {scope.type(resource_type)} and not {alias}.deleted"
+
+
+def _has_row(scope: Scope, term: values.ValueTerm, alias: str, resource_type: str) -> str:
+    found = [one.condition for one in values.rows(scope, term, resource_type)]
+    if not found:
+        return NEVER
+    any_of = " or ".join(f"({one})" for one in found)
+    return f"exists (select from {values.table(term)} v where v.rid = {alias}.rid and ({any_of}) offset 0)"
+
+
+def _missing(term: MissingTerm, alias: str, resource_type: str) -> str:
+    known = parameters.of(resource_type).get(term.parameter)
+    if term.parameter in {"_id", "_lastUpdated"}:
+        return NEVER if term.missing else ALWAYS
+    bit = 1 << known.bit if known is not None and known.bit >= 0 else 0
+    return f"({alias}.present & {bit}) {'=' if term.missing else '<>'} 0"
+
+
+def _chained(scope: Scope, term: ChainTerm, alias: str, resource_type: str) -> str:
+    target = scope.name("c")
+    inner = f"{current(scope, target, term.type)} and {holds(scope, term.term, target, term.type)} offset 0"
+    exists = f"exists (select from resource {target} where {{link}} and {inner})"
+    if term.type == "Patient" and of_patient(resource_type, term.parameter):
+        if one_patient(resource_type):
+            return exists.format(link=f"{target}.patient = {alias}.patient")
+        targets = f"{_unfolded(alias, PATIENT)} union all select {alias}.patient # ({PATIENT})::bigint"
+        return exists.format(link=f"{target}.own = any(array({targets}))")
+    return exists.format(
+        link=f"{target}.own = any(array({_unfolded(alias, kept_as(resource_type, term.parameter, term.type))}))"
+    )
+
+
+def _referred_to(scope: Scope, term: HasTerm, alias: str, resource_type: str) -> str:
+    source = scope.name("h")
+    inner = f"{current(scope, source, term.type)} and {holds(scope, term.term, source, term.type)} offset 0"
+    exists = f"exists (select from resource {source} where {{link}} and {inner})"
+    key = kept_as(term.type, term.parameter, resource_type)
+    if resource_type == "Patient" and of_patient(term.type, term.parameter):
+        by_column = exists.format(link=f"{source}.patient = {alias}.patient")
+        if one_patient(term.type):
+            return by_column
+        by_token = exists.format(link=f"{source}.tokens @> array[{alias}.patient]")
+        return f"({by_column} or {by_token})"
+    return exists.format(link=f"{source}.tokens @> array[{alias}.own # ({key})::bigint]")
+
+
+def kept_as(resource_type: str, name: str, target_type: str) -> int:
+    """Return the hash of the parameter under which references from one type to another are kept."""
+    if target_type == "Patient" and of_patient(resource_type, name):
+        return PATIENT
+    return reference_parameter(name)
+
+
+def _unfolded(alias: str, key: int) -> str:
+    """Return a select of what every token would refer to, were it a reference by this parameter; most are none, and
+    meet no resource.
+    """
+    return f"select held # ({key})::bigint from unnest({alias}.tokens) held"

@@ -1,0 +1,156 @@
+"""Strings, numbers, quantities and dates beside the main one: conditions on their rows. Part of `search_sql`.
+
+`rows` gives a condition for each part of a term that an index can walk by itself; together they hold every row that
+answers the term, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.search import amounts
+from gateway.search.query import (
+    Amount,
+    DateTerm,
+    How,
+    NumberTerm,
+    Prefix,
+    QuantityTerm,
+    StringTerm,
+    fold,
+)
+from gateway.store.postgres import search_dates as dates
+from gateway.store.postgres.index_rows import KEY_CHARACTERS, plain
+from gateway.store.postgres.search_scope import Arguments, Scope
+
+ValueTerm = StringTerm | NumberTerm | QuantityTerm | DateTerm
+
+_LAST: Final = 0x10FFFF
+_SURROGATES: Final = (0xD7FF, 0xE000)
+_KEY: Final = f"left(v.folded, {KEY_CHARACTERS})"
+_WRITTEN: Final = "coalesce(v.exact, v.folded)"
+_HIGH: Final = "coalesce(v.high, v.low)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows that answer one part of a term, under the name `v`; `ranged`: an index finds them without reading others."""
+
+    condition: str
+    ranged: bool = True
+
+
+def table(term: ValueTerm) -> str:
+    """Return the table that the rows of a term stand in."""
+    match term:
+        case StringTerm():
+            return "string_of"
+        case DateTerm():
+            return "date_of"
+        case _:
+            return "measure_of"
+
+
+def rows(scope: Scope, term: ValueTerm, resource_type: str) -> list[Rows]:
+    """Return the parts of a term of a resource type; none where no row can answer it."""
+    match term:
+        case StringTerm():
+            found = [_string(value, term.how, scope.put) for value in dict.fromkeys(term.values)]
+        case DateTerm():
+            found = [_date(term, scope.put)]
+        case NumberTerm():
+            found = [part for amount in term.values for part in _measure(amount, 0, scope.put)]
+        case QuantityTerm():
+            found = list(_quantity(scope, term))
+    # a part of a term is of one parameter of one type: what every index of these tables begins with
+    of = f"v.type = {scope.type(resource_type)} and v.parameter = {scope.parameter(term.parameter)}"
+    return [Rows(f"{of} and {one.condition}", one.ranged) for one in found]
+
+
+def _date(term: DateTerm, put: Arguments) -> Rows:
+    conditions = [dates.condition(term, "v.low", "v.high", put), *dates.range_of(term, "v.low", put)]
+    return Rows(" and ".join(conditions), dates.narrows(term))
+
+
+def _string(value: str, how: How, put: Arguments) -> Rows:
+    value = plain(value)
+    match how:
+        case How.STARTS:
+            return Rows(_starts(value, put))
+        case How.EQUALS:
+            return Rows(f"{_KEY} = {put(value[:KEY_CHARACTERS], 'text')} and v.folded = {put(value, 'text')}")
+        case How.EXACT:
+            key = put(plain(fold(value))[:KEY_CHARACTERS], "text")
+            return Rows(f"{_KEY} = {key} and {_WRITTEN} = {put(value, 'text')}")
+        case How.CONTAINS:
+            return Rows(f"strpos(v.folded, {put(value, 'text')}) > 0", ranged=False)
+        case How.ENDS:
+            return Rows(f"right(v.folded, {put(len(value), 'integer')}) = {put(value, 'text')}", ranged=False)
+        case _:  # BELOW
+            below = put(value.rstrip("/") + "/", "text")
+            whole = f"({_WRITTEN} = {put(value, 'text')} or starts_with({_WRITTEN}, {below}))"
+            return Rows(f"{_starts(plain(fold(value)), put)} and {whole}")
+
+
+def _starts(value: str, put: Arguments) -> str:
+    key = value[:KEY_CHARACTERS]
+    if len(value) > KEY_CHARACTERS:
+        return f"{_KEY} = {put(key, 'text')} and starts_with(v.folded, {put(value, 'text')})"
+    above = _after(key)
+    upper = f" and {_KEY} < {put(above, 'text')}" if above else ""
+    return f"{_KEY} >= {put(key, 'text')}{upper}"
+
+
+def _after(prefix: str) -> str:
+    """Return the least text above all that start so, by code points, as collation C compares; '' where there is none."""
+    while prefix:
+        last = ord(prefix[-1])
+        if last < _LAST:
+            return prefix[:-1] + chr(_SURROGATES[1] if last == _SURROGATES[0] else last + 1)
+        prefix = prefix[:-1]
+    return ""
+
+
+def _quantity(scope: Scope, term: QuantityTerm) -> Iterator[Rows]:
+    """Yield the parts of each unit that compares with an amount, its bounds told in that unit."""
+    for amount in term.values:
+        if amount.system is None:
+            yield from _measure(amount, None, scope.put)
+            continue
+        for unit, code in scope.units.items():
+            here = amounts.in_unit(amount, unit.system, unit.code, unit.display) if code else None
+            if here is not None:
+                yield from _measure(here, code, scope.put)
+
+
+def _measure(amount: Amount, unit: int | None, put: Arguments) -> Iterator[Rows]:
+    """Yield what answers an amount (`amounts.compare`) in one unit, or whatever the unit."""
+    of = "" if unit is None else f"v.unit = {put(unit, 'integer')} and "
+    ranged = unit is not None
+    match amount.prefix:
+        case Prefix.EQ | Prefix.NE:
+            low, high = put(amount.low, "numeric"), put(amount.high, "numeric")
+            within = f"v.low >= {low} and v.low < {high} and {_HIGH} < {high}"
+            yield Rows(f"{of}{within}", ranged) if amount.prefix is Prefix.EQ else Rows(f"{of}not ({within})", False)
+        case Prefix.AP:
+            low, high = put(amount.low, "numeric"), put(amount.high, "numeric")
+            yield Rows(f"{of}v.low >= {low} and v.low <= {high}", ranged)
+            yield Rows(f"{of}v.high >= {low} and v.low < {low}", ranged)
+        case _:
+            yield from _one_sided(amount.prefix, put(amount.value, "numeric"), of, ranged)
+
+
+def _one_sided(prefix: Prefix, value: str, of: str, ranged: bool) -> Iterator[Rows]:
+    match prefix:
+        case Prefix.GT | Prefix.GE:
+            sign = ">" if prefix is Prefix.GT else ">="
+            yield Rows(f"{of}v.low {sign} {value}", ranged)
+            yield Rows(f"{of}v.high {sign} {value} and not v.low {sign} {value}", ranged)
+        case Prefix.SA:
+            yield Rows(f"{of}v.low > {value}", ranged)
+        case Prefix.LT | Prefix.LE:
+            yield Rows(f"{of}v.low {'<' if prefix is Prefix.LT else '<='} {value}", ranged)
+        case _:  # EB
+            yield Rows(f"{of}v.low < {value} and {_HIGH} < {value}", ranged)
