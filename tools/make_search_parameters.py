@@ -1,6 +1,7 @@
 """Make mappings/fhir/search-parameters.csv from the FHIR R4 definitions: expressions resolved to plain JSON paths.
 
-    python tools/make_search_parameters.py <folder with search-parameters.json and *.ndjson.gz of hl7.fhir.core 4.0.1>
+    python tools/make_search_parameters.py <folder with search-parameters.json, CompartmentDefinition-*.json and
+                                            *.ndjson.gz of hl7.fhir.core 4.0.1>
 
 The FHIRPath subset that R4's own search parameters use is small: dotted names, `as`, `.where(a='b')`,
 `.where(resolve() is X)`, one index and one `exists()`. Choice elements become the JSON names they have
@@ -25,8 +26,9 @@ MADE = "Made by tools/make_search_parameters.py; do not edit."
 LICENCE = "Licence: CC0 1.0 (the FHIR specification)."
 TYPES_LEGEND = f"""\
 # FHIR R4 resource types, sorted. {MADE}
-# Source: hl7.fhir.core 4.0.1, StructureDefinition and CompartmentDefinition/patient. {LICENCE}
-# patient: the search parameters that put a resource into the patient compartment; empty: it is in none.
+# Source: hl7.fhir.core 4.0.1, StructureDefinition and CompartmentDefinition. {LICENCE}
+# patient, encounter, …: the search parameters that put a resource into that compartment; empty: it is in none;
+#   _id: the resource whose compartment it is
 """
 LEGEND = f"""\
 # FHIR R4 search parameters, one row per resource type and parameter, sorted. {MADE}
@@ -35,8 +37,10 @@ LEGEND = f"""\
 # paths: where the value stands in JSON, by blanks: name[] repeats, (a=b) keeps the items whose a is b, :Type is the
 #   data type at the end, {{Patient}} keeps references to that type; none: R4 gives no expression, not supported
 # targets: the types a reference may name, * all · system: the implied system of a code
-# components: of a composite, joined by $
+# components: of a composite, whose paths are its elements: name=paths within an element, joined by $; a path that
+#   begins with / stands in the resource
 """
+COMPARTMENTS = ("patient", "encounter", "practitioner", "relatedPerson", "device")
 SPECIAL = {"Patient.deceased.exists() and Patient.deceased != false": "deceased[x]:Truth"}
 ROOT = "http://hl7.org/fhir/StructureDefinition/"
 
@@ -108,12 +112,19 @@ def _ndjson(path: Path) -> Iterator[dict[str, Any]]:
 def resolve(definitions: Definitions, base: str, expression: str) -> list[Node]:
     """Return the nodes of one part of a union, `base` being the type (or Resource) it is evaluated on."""
     text = re.sub(r"\(?([\w.]+) as (\w+)\)?", r"\1.as(\2)", expression.strip())
-    nodes = [Node("", base, base)]
-    for number, segment in enumerate(re.findall(r"\.?((?:[^.(]|\([^()]*(?:\(\)[^()]*)?\))+)", text)):
-        if number == 0:
-            if segment not in {base, "Resource", "DomainResource"}:
-                raise SystemExit(f"{expression}: does not begin with {base}")
-        elif cast := re.fullmatch(r"as\((\w+)\)", segment):
+    start, _, way = text.partition(".")
+    if start not in {base, "Resource", "DomainResource"}:
+        raise SystemExit(f"{expression}: does not begin with {base}")
+    nodes = walk(definitions, [Node("", base, base)], way)
+    if not nodes:
+        raise SystemExit(f"{base}: nothing found at {expression}")
+    return nodes
+
+
+def walk(definitions: Definitions, nodes: list[Node], way: str) -> list[Node]:
+    """Return the nodes at the end of a way from the nodes given."""
+    for segment in re.findall(r"\.?((?:[^.(]|\([^()]*(?:\(\)[^()]*)?\))+)", way):
+        if cast := re.fullmatch(r"as\((\w+)\)", segment):
             nodes = [node for node in nodes if node.type.lower() == cast[1].lower()]
         elif target := re.fullmatch(r"where\(resolve\(\) is (\w+)\)", segment):
             nodes = [replace(node, type=f"Reference{{{target[1]}}}") for node in nodes if node.type == "Reference"]
@@ -127,23 +138,49 @@ def resolve(definitions: Definitions, base: str, expression: str) -> list[Node]:
             ]
         else:
             nodes = [under for node in nodes for under in definitions.step(node, segment)]
-    if not nodes:
-        raise SystemExit(f"{base}: nothing found at {expression}")
     return nodes
 
 
 def paths_of(definitions: Definitions, base: str, expression: str) -> tuple[list[str], str]:
     if expression in SPECIAL:
         return [SPECIAL[expression]], ""
-    parts = [
-        part for part in (part.strip() for part in expression.split("|")) if part.strip("( ").split(".")[0] == base
-    ]
+    parts = [part.strip() for part in expression.split("|")]
+    # InsurancePlan.name alone is written without its type
+    parts = [f"{base}.{part}" if part[0].islower() else part for part in parts]
+    parts = [part for part in parts if part.strip("( ").split(".")[0] == base]
     nodes = [node for part in parts for node in resolve(definitions, base, part)]
     # a canonical or uri beside a Reference, a string beside a date: R4 means what the parameter's type can hold
     systems = {node.system for node in nodes if node.type == "code"}
     return list(dict.fromkeys(f"{node.path.removeprefix('.')}:{node.type}" for node in nodes)), systems.pop() if len(
         systems
     ) == 1 else ""
+
+
+def components(definitions: Definitions, parameter: dict[str, Any], base: str, codes: dict[str, str]) -> str:
+    """Return the components of a composite, each with its paths from the element that the composite stands in."""
+    if not parameter.get("component"):
+        return ""
+    starts = [
+        node
+        for part in parameter["expression"].split("|")
+        if part.strip().split(".")[0] == base
+        for node in resolve(definitions, base, part)
+    ]
+    shown = []
+    for component in parameter["component"]:
+        found: list[str] = []
+        for part in component["expression"].split("|"):
+            if (text := part.strip()).startswith("%resource."):
+                nodes = resolve(definitions, base, f"{base}.{text.removeprefix('%resource.')}")
+                found += [f"/{node.path.removeprefix('.')}:{node.type}" for node in nodes]
+                continue
+            for start in starts:
+                nodes = walk(definitions, [replace(start, path="")], text)
+                found += [f"{node.path.removeprefix('.')}:{node.type}" for node in nodes]
+        if not found:
+            raise SystemExit(f"{parameter['id']}: nothing found at {component['expression']}")
+        shown.append(f"{codes[component['definition']]}={' '.join(dict.fromkeys(found))}")
+    return "$".join(shown)
 
 
 def _targets(names: list[str], definitions: Definitions) -> str:
@@ -170,15 +207,19 @@ def parameters(folder: Path, definitions: Definitions) -> Iterator[dict[str, str
                 if parameter["type"] == "reference"
                 else "",
                 "system": system if parameter["type"] == "token" else "",
-                "components": "$".join(codes[component["definition"]] for component in parameter.get("component", [])),
+                "components": components(definitions, parameter, base, codes),
             }
 
 
 def types(folder: Path, definitions: Definitions) -> Iterator[dict[str, str]]:
-    compartment = json.loads((folder / "CompartmentDefinition-patient.json").read_text("utf-8"))
-    members = {resource["code"]: resource.get("param", []) for resource in compartment["resource"]}
-    for name in definitions.resources:
-        yield {"type": name, "patient": " ".join(members.get(name, []))}
+    members = {}
+    for name in COMPARTMENTS:
+        compartment = json.loads((folder / f"CompartmentDefinition-{name}.json").read_text("utf-8"))
+        members[name] = {resource["code"]: resource.get("param", []) for resource in compartment["resource"]}
+    for kind in definitions.resources:
+        yield {"type": kind} | {
+            name: " ".join(members[name].get(kind, [])).replace("{def}", "_id") for name in COMPARTMENTS
+        }
 
 
 def write(name: str, legend: str, table: list[dict[str, str]]) -> None:

@@ -5,8 +5,8 @@ what a name means. Two rules keep the index small:
 
 * A reference parameter that stands where `patient` stands (`subject`, `actor`) is not stored a second time for
   patients: `subject=Patient/x` is the question `patient=Patient/x`.
-* A parameter whose paths are those of others together (`combo-code` is `code` and `component-code`) is stored as
-  those, and asked for as either.
+* A parameter whose paths are those of others together (`combo-code` is `code` and `component-code`, `phonetic` is
+  `name`) is stored as those, and asked for as either.
 """
 
 from __future__ import annotations
@@ -44,7 +44,17 @@ class Kind(enum.StrEnum):
     SPECIAL = "special"
 
 
-SUPPORTED: Final = frozenset({Kind.TOKEN, Kind.REFERENCE, Kind.DATE, Kind.URI})
+TEXTS: Final = frozenset({"_text", "_content"})
+"""Parameters of the text of a resource, its narrative or all of it: R4 gives them no path, and `match` answers them."""
+SORTABLE: Final = frozenset({Kind.DATE, Kind.STRING, Kind.URI, Kind.NUMBER, Kind.QUANTITY})
+"""Kinds whose values are kept in an order; of tokens and references nothing but hashes is."""
+_UNSTORED: Final = frozenset({Kind.COMPOSITE, Kind.SPECIAL})
+"""Kinds that `match` answers, with what the index keeps of other parameters to go by."""
+_BITS: Final = 63
+_NO_NARRATIVE: Final = frozenset({"Binary", "Bundle", "Parameters"})
+"""Resources that are no DomainResource."""
+_SHARED: Final = frozenset({Kind.TOKEN, Kind.STRING, Kind.NUMBER, Kind.QUANTITY, Kind.URI})
+"""Kinds whose values need not be stored a second time under the name of a union or an alias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """One component of a composite: the parameter that it is, and where it stands within an element of the composite
+    (`paths`) or in the resource (`apart`).
+    """
+
+    name: str
+    paths: tuple[Place, ...]
+    apart: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """One search parameter of one resource type."""
 
@@ -77,16 +98,28 @@ class Parameter:
     targets: tuple[str, ...] = ()
     system: str = ""
     """The code system that a `code` element implies (`status=http://hl7.org/fhir/observation-status|final`)."""
-    components: tuple[str, ...] = ()
+    components: tuple[Component, ...] = ()
+    """Of a composite, whose `paths` are the elements that the components stand in."""
     stored_as: tuple[str, ...] = ()
     """The parameters under whose names its values are kept; its own unless it is the union of others."""
     as_patient: bool = False
     """References to a Patient are kept as `patient`."""
+    bit: int = -1
+    """Its place in `Index.present`, 0 to 62: the parameters of a type by name."""
 
     @property
     def supported(self) -> bool:
-        """Whether a question may name it now."""
-        return self.kind in SUPPORTED and bool(self.paths)
+        """Whether a question may name it: R4 says where its values stand, or they are the text of the resource."""
+        return bool(self.paths) or self.name in TEXTS
+
+    @property
+    def sortable(self) -> bool:
+        """Whether results can be sorted by it."""
+        return self.name == "_id" or (self.kind in SORTABLE and bool(self.paths))
+
+    def kept_as(self, target_type: str) -> str:
+        """Return the parameter under which references to a type are kept."""
+        return "patient" if self.as_patient and target_type == "Patient" else self.name
 
 
 class Parameters:
@@ -95,7 +128,9 @@ class Parameters:
     def __init__(self, resource_type: str, rows: Sequence[Parameter]) -> None:
         self.type = resource_type
         own = {parameter.name: parameter for parameter in rows}
-        self._by_name = {name: _derive(parameter, own) for name, parameter in own.items()}
+        if len(own) > _BITS:
+            raise ValueError(f"{resource_type} has more than {_BITS} search parameters")
+        self._by_name = {name: replace(_derive(own[name], own), bit=bit) for bit, name in enumerate(sorted(own))}
         self.main_date = _main_date(self._by_name)
 
     def get(self, name: str) -> Parameter | None:
@@ -104,12 +139,14 @@ class Parameters:
 
     def all(self) -> list[Parameter]:
         """Return all of them, by name."""
-        return [self._by_name[name] for name in sorted(self._by_name)]
+        return list(self._by_name.values())
 
     def stored(self) -> list[Parameter]:
         """Return those whose values are kept under their own names."""
         return [
-            parameter for parameter in self.all() if parameter.supported and parameter.stored_as == (parameter.name,)
+            parameter
+            for parameter in self.all()
+            if parameter.paths and parameter.stored_as == (parameter.name,) and parameter.kind not in _UNSTORED
         ]
 
 
@@ -119,13 +156,33 @@ def of(resource_type: str) -> Parameters:
     if resource_type not in types():
         raise KeyError(resource_type)
     table = _table()
-    return Parameters(resource_type, [*table.get("Resource", ()), *table.get(resource_type, ())])
+    shared = table["Resource"] if resource_type in _NO_NARRATIVE else [*table["Resource"], *table["DomainResource"]]
+    return Parameters(resource_type, [*shared, *table.get(resource_type, ())])
+
+
+def compartment(name: str, resource_type: str) -> tuple[str, ...]:
+    """Return the parameters that put a resource into a compartment (`Patient`, `Encounter`, `Practitioner`,
+    `RelatedPerson`, `Device`), none when the type is in none of them; `_id` is the resource whose compartment it is.
+
+    Raises KeyError for a compartment or type that R4 does not have. Source: R4 CompartmentDefinition.
+    """
+    return _compartments()[resource_type][name]
 
 
 @functools.cache
 def types() -> Mapping[str, tuple[str, ...]]:
     """Return every R4 resource type with the parameters that put it into the patient compartment."""
     return {row["type"]: tuple(row["patient"].split()) for row in _rows("resource-types.csv")}
+
+
+@functools.cache
+def _compartments() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    return {
+        row["type"]: {
+            name[0].upper() + name[1:]: tuple(members.split()) for name, members in row.items() if name != "type"
+        }
+        for row in _rows("resource-types.csv")
+    }
 
 
 @functools.cache
@@ -141,7 +198,7 @@ def _table() -> Mapping[str, list[Parameter]]:
                 paths=tuple(_path(text) for text in row["paths"].split()),
                 targets=tuple(sorted(types())) if row["targets"] == "*" else tuple(row["targets"].split()),
                 system=row["system"],
-                components=tuple(row["components"].split("$")) if row["components"] else (),
+                components=tuple(_component(text) for text in row["components"].split("$") if text),
                 stored_as=(row["parameter"],),
             )
         )
@@ -170,6 +227,15 @@ def _path(text: str) -> Place:
     return Place(tuple(steps), kind, target)
 
 
+def _component(text: str) -> Component:
+    name, _, paths = text.partition("=")
+    return Component(
+        name,
+        tuple(_path(path) for path in paths.split() if path[0] != "/"),
+        tuple(_path(path[1:]) for path in paths.split() if path[0] == "/"),
+    )
+
+
 def _derive(parameter: Parameter, own: Mapping[str, Parameter]) -> Parameter:
     """Note how a parameter is stored: as `patient`, as the union of others, or under its own name."""
     if parameter.kind is Kind.REFERENCE and parameter.name != "patient" and (patient := own.get("patient")):
@@ -178,17 +244,19 @@ def _derive(parameter: Parameter, own: Mapping[str, Parameter]) -> Parameter:
             path.target for path in parameter.paths
         )
         return replace(parameter, as_patient=as_patient)
-    if parameter.kind is Kind.TOKEN and len(parameter.paths) > 1:
-        parts = [
-            other.name
+    if parameter.kind in _SHARED and parameter.paths:
+        same = [
+            other
             for other in own.values()
-            if other.kind is Kind.TOKEN
-            and other.name != parameter.name
-            and other.paths
-            and set(other.paths) < set(parameter.paths)
+            if other.kind is parameter.kind and other.name != parameter.name and other.paths
         ]
-        if {path for name in parts for path in own[name].paths} == set(parameter.paths):
-            return replace(parameter, stored_as=tuple(sorted(parts)))
+        paths = set(parameter.paths)
+        alias = min((other.name for other in same if set(other.paths) == paths), default=parameter.name)
+        if alias < parameter.name:
+            return replace(parameter, stored_as=(alias,))
+        parts = [other for other in same if set(other.paths) < paths]
+        if {path for other in parts for path in other.paths} == paths:
+            return replace(parameter, stored_as=tuple(sorted(other.name for other in parts)))
     return parameter
 
 

@@ -1,17 +1,19 @@
 """A FHIR search as a value: what `parse` makes of a request, `access` narrows, `match` and the store evaluate.
 
 Also the meeting point of writing and searching: `Index` is what is kept beside a resource to find it by, and
-`token`, `reference` and `text` are the hashes that both sides agree on (blake2b, 64 bits, signed for PostgreSQL).
+`token` and `reference` are the hashes that both sides agree on (blake2b, 64 bits, signed for PostgreSQL).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import enum
+import functools
 import hashlib
 import unicodedata
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 
 def _hash(*parts: str) -> int:
@@ -20,29 +22,54 @@ def _hash(*parts: str) -> int:
 
 def token(parameter: str, system: str | None, code: str) -> int:
     """Return the hash of `parameter=system|code`; `system` None is the form `parameter=code` (any system), '' is
-    `parameter=|code` (no system).
+    `parameter=|code` (no system); `code` '' is the form `parameter=system|` (any code of a system).
+
+    Two more forms are hashed as tokens of a parameter of their own: `parameter:identifier` of a Reference.identifier,
+    and `parameter:of-type`, whose system is `system|code` of the identifier's type and whose code is its value.
     """
     return _hash("token", parameter, code) if system is None else _hash("token", parameter, system, code)
 
 
 def reference(parameter: str, target: str) -> int:
-    """Return the hash of `parameter=Type/id` (or an absolute URL)."""
-    return _hash("reference", parameter, target)
+    """Return the hash of `parameter=Type/id` (or an absolute URL): `own(target) ^ reference_parameter(parameter)`.
+
+    Composed so that a store can join: where `own` of a resource is kept beside it, `own # reference_parameter(…)` is
+    the token that whatever refers to it by that parameter holds.
+    """
+    return own(target) ^ reference_parameter(parameter)
+
+
+@functools.lru_cache(maxsize=1 << 13)
+def own(target: str) -> int:
+    """Return the hash of what a reference names: `Type/id`, an absolute URL, a canonical."""
+    return _hash("target", target)
+
+
+@functools.cache
+def reference_parameter(name: str) -> int:
+    """Return the hash of a reference parameter's name."""
+    return _hash("reference", name)
 
 
 def fold(text: str) -> str:
     """Return text as strings are compared: without case and accents (R4 search, string), blanks run together.
 
     Danish æ and ø are letters of their own, not accented ones, and stay; å is an a with a ring, and becomes aa's
-    neighbour `a`, as R4 asks of accents.
+    neighbour `a`, as R4 asks of accents. Folding twice changes nothing.
     """
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join("".join(one for one in apart if not unicodedata.combining(one)).split())
+    if text.isascii():
+        return " ".join(text.lower().split())
+    # twice: a compatibility form may be a capital (ℌ), and a folded letter may have an accent (ΐ)
+    for _ in range(2):
+        apart = unicodedata.normalize("NFKD", text.casefold())
+        text = "".join(one for one in apart if not unicodedata.combining(one))
+    return " ".join(text.split())
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A number or quantity as indexed: the interval that it means (a comparator makes it one-sided; None is open)."""
+class Measure(NamedTuple):
+    """A number or quantity as indexed: the closed interval that it means (a comparator makes it one-sided, a Range
+    has two ends; None is open), in the unit that it was stated in.
+    """
 
     parameter: str
     low: Decimal | None
@@ -67,7 +94,7 @@ class Index:
     """The main date of its type (Observation.date, Encounter.date, Patient.birthdate …) as the interval it covers."""
     date_high: dt.datetime | None = None
     tokens: list[int] = field(default_factory=list)
-    """Every token and reference of every parameter: with system, and without (both forms of `token`)."""
+    """Every token and reference of every parameter, in every form of `token`."""
     dates: list[tuple[str, dt.datetime, dt.datetime]] = field(default_factory=list)
     """Other date parameters: (parameter, low, high)."""
     strings: list[tuple[str, str, str]] = field(default_factory=list)
@@ -99,7 +126,9 @@ class TokenTerm:
     parameter: str
     values: tuple[int, ...]
     codes: tuple[int, ...] = ()
-    """For `code`: the code-only hash of each value, in the same order, so that the store can drive by its column."""
+    """For `code`: the code-only hash of each value, in the same order, so that the store can drive by its column. Empty
+    where a value has no code (`system|`): then none of the values is a code-only one.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +153,9 @@ class How(enum.StrEnum):
     STARTS = "starts"
     CONTAINS = "contains"
     EXACT = "exact"
-    BELOW = "below"  # uri: the address and what is below it
+    BELOW = "below"  # uri: the address as written, and what goes on after it with a slash
+    EQUALS = "equals"  # the whole of it, folded (`eq` of a filter)
+    ENDS = "ends"  # (`ew` of a filter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +170,8 @@ class StringTerm:
 @dataclass(frozen=True, slots=True)
 class Amount:
     """One number asked for: the value as written, and the half-open interval that its precision covers (100 is
-    [99.5, 100.5)): `eq` and `ne` compare the interval, other prefixes the value.
+    [99.5, 100.5)); of `ap` the closed interval a tenth of the value to either side. How it is compared with a
+    `Measure`, whose unit may be another one, is in `amounts`.
     """
 
     prefix: Prefix
@@ -227,7 +259,7 @@ class AllTerm:
 
 @dataclass(frozen=True, slots=True)
 class AnyTerm:
-    """Any of these (`or` of a filter; a chain over several target types)."""
+    """Any of these (`or` of a filter; a chain over several target types; a union of parameters)."""
 
     terms: tuple[Term, ...]
 
