@@ -191,6 +191,8 @@ class Edited:
 
     version: Version
     new: bool
+    created: bool = False
+    """There was nothing to replace: no such resource, or one that had been deleted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from gateway.store.postgres.connections import Connections
 _SQL = statements.load("read")
 _MESSAGES = statements.load("messages")
 _BEYOND_ALL = 1 << 31
+_TYPES_END = (1 << 15) - 1
+_BEFORE_ALL = dt.datetime(1, 1, 2, tzinfo=dt.UTC)
+_AFTER_ALL = dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
 
 
 def version_of(resource_type: str, resource_id: str, row: Mapping[str, Any]) -> Version:
@@ -66,6 +70,31 @@ class Reads:
             total = rows[0]["total"] if rows else await connection.fetchval(_SQL["total"], code, resource_id)
         versions = tuple(version_of(resource_type, resource_id, row) for row in rows[:count])
         return Page(versions, more=len(rows) > count, total=total or 0)
+
+    async def many(self, keys: Sequence[tuple[str, str]]) -> list[Version]:
+        """See `store.port.Store.read_many`."""
+        return [found for found in await self.current(keys) if found is not None and not found.deleted]
+
+    async def changes(
+        self,
+        types: Sequence[str],
+        *,
+        count: int,
+        since: dt.datetime | None,
+        before: tuple[dt.datetime, str, str, int] | None,
+    ) -> Page:
+        """See `store.port.Store.changes`."""
+        asked = (
+            [self._types[name] for name in dict.fromkeys(types) if name in self._types]
+            if types
+            else list(self._types.values())
+        )
+        moment, resource_type, resource_id, version = before or (_AFTER_ALL, "", "", 0)
+        place = (moment, self._types.get(resource_type, _TYPES_END), resource_id, version)
+        async with self._connections.session() as connection:
+            rows = await connection.fetch(_SQL["changes"], asked, since or _BEFORE_ALL, *place, count + 1)
+        shown = rows[:count]
+        return Page(tuple(version_of(row["type"], row["id"], row) for row in shown), more=len(rows) > count)
 
     async def message(self, receipt: str) -> MessageRow | None:
         """See `store.port.Store.message`."""

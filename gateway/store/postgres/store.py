@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -11,6 +12,9 @@ from gateway.search.query import Query
 from gateway.store.port import (
     Applied,
     Batch,
+    Condition,
+    Edit,
+    Edited,
     FeedCount,
     Lease,
     MessageRow,
@@ -25,6 +29,7 @@ from gateway.store.postgres.reads import Reads
 from gateway.store.postgres.search import Searches
 from gateway.store.postgres.transact import Numbers, Transactor
 from gateway.store.postgres.trips import Trips
+from gateway.store.postgres.writing import Writer
 
 _SQL = statements.load("apply")
 _GROUP_BATCHES_MAX = 128
@@ -71,6 +76,10 @@ class PostgresStore:
         self._searches = Searches(self._search_connections, self._types)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
+        self._writer = Writer(self._transactor, schema=schema, under_way_max=max(1, connections_max // 2))
+        self._edits: Trips[Sequence[Edit], list[Edited]] = Trips(
+            self._writer.together, drivers=2, most=_GROUP_BATCHES_MAX
+        )
         self._lookups: Trips[tuple[str, str], Version | None] = Trips(
             self._reads.current, drivers=2, most=_GROUP_READS_MAX
         )
@@ -88,6 +97,7 @@ class PostgresStore:
     async def stop(self) -> None:
         """See the port."""
         await self._writes.finish()
+        await self._edits.finish()
         await self._lookups.finish()
         await self._bell.stop()
         await self._search_connections.close()
@@ -128,6 +138,12 @@ class PostgresStore:
                 answers.append(error)
         return answers
 
+    async def write(self, edits: Sequence[Edit], conditions: Sequence[Condition] = ()) -> list[Edited]:
+        """See the port."""
+        done = await (self._writer.under(edits, conditions) if conditions else self._edits.take(edits))
+        self._bell.ring()
+        return done
+
     async def claim(
         self,
         group: str,
@@ -151,6 +167,21 @@ class PostgresStore:
     async def read(self, resource_type: str, resource_id: str) -> Version | None:
         """See the port."""
         return await self._lookups.take((resource_type, resource_id))
+
+    async def read_many(self, wanted: Sequence[tuple[str, str]]) -> list[Version]:
+        """See the port."""
+        return await self._reads.many(wanted)
+
+    async def changes(
+        self,
+        types: Sequence[str],
+        *,
+        count: int,
+        since: dt.datetime | None = None,
+        before: tuple[dt.datetime, str, str, int] | None = None,
+    ) -> Page:
+        """See the port."""
+        return await self._reads.changes(types, count=count, since=since, before=before)
 
     async def vread(self, resource_type: str, resource_id: str, version: int) -> Version | None:
         """See the port."""

@@ -1,5 +1,7 @@
 """One transaction of `apply`: look, plan, write. Retried whole when it met another one; nothing of it is half done.
 
+What `write` shares with it (writing.py): how to try again, and how changed rows land.
+
 The order of locks is that of statements/apply.sql. The outbox heads come late: from there to the commit, transactions
 that publish into the same partition wait for one another, which is what makes its numbers gap-free and in commit order.
 """
@@ -7,10 +9,11 @@ that publish into the same partition wait for one another, which is what makes i
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -37,11 +40,12 @@ _BLOCK = 1000
 """What the sequences step by (migrations/0001_spine.sql)."""
 
 
-class _OutdatedError(Exception):
+class OutdatedError(Exception):
     """Another transaction changed what this one was planned from: plan again."""
 
 
-_MET_ANOTHER = (_OutdatedError, asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError)
+Done = TypeVar("Done")
+_MET_ANOTHER = (OutdatedError, asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError)
 
 
 class Numbers:
@@ -79,13 +83,25 @@ class Transactor:
 
         Raises Fenced, or Unavailable when the world failed or the transaction met others too often.
         """
+        return await self.persist(lambda connection, _: self._attempt(connection, batches))
+
+    async def persist(self, work: Callable[[Connection, int], Awaitable[Done]]) -> Done:
+        """Do `work`, given a connection and the number of the attempt (from 0), until it meets no other transaction.
+
+        Raises Unavailable when it met others too often.
+        """
         for attempt in range(_ATTEMPTS_MAX):
             try:
                 async with self.connections.session() as connection:
-                    return await self._attempt(connection, batches)
+                    return await work(connection, attempt)
             except _MET_ANOTHER:
                 await asyncio.sleep(random.uniform(0.001, 0.01) * 2**attempt)  # noqa: S311
         raise Unavailable("the database was too busy with the same resources")
+
+    def moment(self) -> dt.datetime:
+        """Return the present in whole milliseconds, as meta.lastUpdated has it; the column says exactly the same."""
+        now = self.clock.now()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     async def _attempt(self, connection: Connection, batches: Sequence[Batch]) -> list[Applied]:
         async with connection.transaction():
@@ -117,30 +133,32 @@ class Transactor:
         if whole:
             asked = ([key[0] for key in whole], [key[1] for key in whole], list(whole.values()))
             for found in await connection.fetch(_SQL["current"], *asked):
-                rows[found["type"], found["id"]] = _row(found)
+                rows[found["type"], found["id"]] = row_of(found)
         sequence: Iterator[int] = iter(await self.seqs.take(connection, len(messages)))
-        # meta.lastUpdated is written in whole milliseconds; the column says exactly the same.
-        now = self.clock.now()
-        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         if len(self.mentions) > _MENTIONS_MAX:
             self.mentions.clear()
-        return Plan(inbox, rows, self.types, sequence, self.merge, self.extract, self.mentions, now)
+        return Plan(inbox, rows, self.types, sequence, self.merge, self.extract, self.mentions, self.moment())
 
     async def _write(self, connection: Connection, plan: Plan) -> None:
         plan.messages.sort(key=lambda record: record[10])  # by letter: two writers meet in the same order
         await _copy(connection, "message", MESSAGE_COLUMNS, plan.messages)
         if plan.retold:
             await connection.executemany(_SQL["retold"], plan.retold)
-        changed = sorted((row for row in plan.rows.values() if row.changed), key=lambda row: (row.type, row.id))
-        noted = [row for row in plan.rows.values() if row.noted and not row.changed]
-        await _lock(connection, [row for row in (*changed, *noted) if row.stored_version])
-        await self._write_resources(connection, changed)
-        if noted:
-            await connection.execute(_SQL["note"], *_columns([_note(row) for row in noted]))
-        await self._send(connection, plan.outgoing)
+        await _lock(
+            connection, [row for row in plan.rows.values() if row.stored_version and (row.changed or row.noted)]
+        )
+        await self.land(connection, plan.rows.values(), plan.outgoing)
         if plan.tallies:
             counts = [(*key, t.stored, t.rejected, t.duplicate) for key, t in sorted(plan.tallies.items())]
             await connection.execute(_SQL["count"], *_columns(counts))
+
+    async def land(self, connection: Connection, rows: Iterable[Row], outgoing: Sequence[Outgoing]) -> None:
+        """Write what is new of these rows, which are locked, and what is to be published."""
+        changed = sorted((row for row in rows if row.changed), key=lambda row: (row.type, row.id))
+        await self._write_resources(connection, changed)
+        if noted := [_note(row) for row in rows if row.noted and not row.changed]:
+            await connection.execute(_SQL["note"], *_columns(noted))
+        await self._send(connection, outgoing)
 
     async def _write_resources(self, connection: Connection, changed: Sequence[Row]) -> None:
         stored = [row.rid for row in changed if row.stored_version]
@@ -196,7 +214,7 @@ async def _lock(connection: Connection, rows: Sequence[Row]) -> None:
         return
     held = {row["rid"]: row["stored_as"] for row in await connection.fetch(_SQL["lock"], [row.rid for row in rows])}
     if any(held.get(row.rid) != row.stored_as for row in rows):
-        raise _OutdatedError
+        raise OutdatedError
 
 
 async def _copy(connection: Connection, table: str, columns: Sequence[str], records: list[tuple[Any, ...]]) -> None:
@@ -229,7 +247,8 @@ def _inbox_arguments(messages: Sequence[MessageWrite]) -> tuple[list[Any], ...]:
     )
 
 
-def _row(found: Mapping[str, Any]) -> Row:
+def row_of(found: Mapping[str, Any]) -> Row:
+    """Make a Row of what the statement `current` answers."""
     return Row(
         type=found["type"],
         id=found["id"],

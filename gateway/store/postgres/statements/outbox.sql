@@ -3,7 +3,8 @@
 
 -- name: unpublished
 -- $1 partitions, $2 after these numbers, $3 how many of each.
-select o.part, o.seq, coalesce(t.name, '') as type, o.id, o.version, m.receipt, m.feed, m.traceparent,
+select o.part, o.seq, coalesce(t.name, '') as type, o.id, o.version, coalesce(m.receipt, '') as receipt,
+       coalesce(m.feed, '') as feed, coalesce(m.traceparent, '') as trace,
        coalesce(r.lane, v.lane, m.lane) as lane, coalesce(r.updated, v.updated, m.stored) as at,
        coalesce(r.deleted, v.deleted, false) as deleted,
        case when o.version = 0 then coalesce(m.reply, f.reply) else coalesce(r.body, v.body) end as body
@@ -11,7 +12,7 @@ select o.part, o.seq, coalesce(t.name, '') as type, o.id, o.version, m.receipt, 
  cross join lateral (
     select * from outbox where part = asked.part and seq > asked.after order by seq limit $3
   ) o
-  join message m on m.seq = o.message
+  left join message m on m.seq = o.message  -- none for what the API wrote
   left join message f on o.version = 0 and f.seq = m.duplicate_of
   left join resource_type t on t.code = o.type
   left join resource r on r.type = o.type and r.id = o.id and r.version = o.version
