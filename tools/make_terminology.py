@@ -33,11 +33,16 @@ KEPT = {
     "ValueSet": ("immutable", "compose"),
     "ConceptMap": ("sourceUri", "sourceCanonical", "targetUri", "targetCanonical", "group"),
 }
-R4 = "Source: the FHIR R4 definitions, package hl7.fhir.core 4.0.1 (HL7). Licence: CC0 1.0; SNOMED CT and LOINC codes under their own."
+R4 = (
+    "Source: the FHIR R4 definitions, package hl7.fhir.core 4.0.1 (HL7). "
+    "Licence: CC0 1.0; SNOMED CT and LOINC codes under their own."
+)
 LEGENDS = {
     "r4": R4,
-    "dk-core": "Source: DK Core 3.7.0 (HL7 Denmark, github.com/hl7dk/website 0b4aeec). Licence: CC0 1.0; SNOMED CT codes under its own.",
-    "medcom": "Source: MedCom Terminology 2.0.2, XDS Metadata 1.0.1, Document 2.0.2 (github.com/medcomdk/medcomfhir-website e26d6b1). "
+    "dk-core": "Source: DK Core 3.7.0 (HL7 Denmark, github.com/hl7dk/website 0b4aeec). "
+    "Licence: CC0 1.0; SNOMED CT codes under its own.",
+    "medcom": "Source: MedCom Terminology 2.0.2, XDS Metadata 1.0.1, Document 2.0.2 "
+    "(github.com/medcomdk/medcomfhir-website e26d6b1). "
     "Licence: CC0 1.0; NPU names (c) IFCC, IUPAC and Sundhedsdatastyrelsen.",
 }
 MADE = "Made by tools/make_terminology.py; do not edit. One resource a line, sorted by url."

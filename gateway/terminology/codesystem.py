@@ -205,7 +205,7 @@ class CodeSystem:
                 concept.parents.append(value)
             elif role == "child" and isinstance(value, str):
                 concept.children.append(value)
-            elif role == "notSelectable" or role == "abstract":
+            elif role in {"notSelectable", "abstract"}:
                 concept.abstract = concept.abstract or value is True
             elif role == "inactive":
                 concept.inactive = concept.inactive or value is True

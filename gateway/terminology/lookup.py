@@ -36,7 +36,7 @@ def lookup(system: CodeSystem, code: str, *, language: str = "", properties: Seq
         out.append({"name": "version", "valueString": system.version})
     out.append({"name": "display", "valueString": display})
     out += _designations(concept, properties)
-    for name, kind, value in _properties(system, concept):
+    for name, kind, value in _properties(concept):
         if not properties or EVERY in properties or name in properties:
             out.append({"name": "property", "part": _parts(system, name, kind, value)})
     return out
@@ -55,7 +55,7 @@ def _designations(concept: Concept, properties: Sequence[str]) -> list[Resource]
     return out
 
 
-def _properties(system: CodeSystem, concept: Concept) -> list[tuple[str, str, object]]:
+def _properties(concept: Concept) -> list[tuple[str, str, object]]:
     """Return the properties, those that R4 defines for every system included (`parent`, `child`, `inactive`)."""
     found: list[tuple[str, str, object]] = []
     if concept.definition:
