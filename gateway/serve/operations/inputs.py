@@ -134,7 +134,7 @@ def _parameter(inputs: Inputs, fields: dict[str, Field], sent: Resource, *, leni
 
 def _fits(wanted: str, sent: str, value: Any) -> bool:
     """Say whether a value[x] will do: texts of one kind for another where the value is of that form."""
-    if wanted == sent:
+    if wanted[:1].lower() + wanted[1:] == sent:  # valueCodeableConcept, valueDateTime
         return wanted != "integer" or value >= 0
     if wanted in _STRINGS and sent in _STRINGS:
         form = _FORMS.get(wanted)
