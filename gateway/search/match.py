@@ -11,9 +11,9 @@ from typing import Any
 
 from gateway.model import Resource
 from gateway.search import parameters, times
-from gateway.search.leaves import literal, type_of
 from gateway.search.parameters import Kind, Parameter, Place, Step
 from gateway.search.query import DateTerm, Query, ReferenceTerm, TokenTerm, reference, token
+from gateway.search.references import literal, type_of
 
 
 def match(query: Query, resource: Resource) -> bool:
