@@ -2,26 +2,36 @@
 
 from gateway.access.decide import (
     Actor,
+    Create,
+    Delete,
     History,
     Kind,
     NotPermitted,
+    Patch,
     Permitted,
     Read,
     Search,
+    Update,
     VersionRead,
     Why,
+    Writing,
     decide,
 )
 
 __all__ = [
     "Actor",
+    "Create",
+    "Delete",
     "History",
     "Kind",
     "NotPermitted",
+    "Patch",
     "Permitted",
     "Read",
     "Search",
+    "Update",
     "VersionRead",
     "Why",
+    "Writing",
     "decide",
 ]

@@ -96,7 +96,45 @@ class Search:
         return self.query.type
 
 
-Intent = Read | VersionRead | History | Search
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A new resource, whose id the server gives."""
+
+    type: str
+    id: str = ""
+    letter: ClassVar[Letter] = Letter.CREATE
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A resource written whole, new ones included (SMART v2: update-as-create is `u`). id '' is not known yet."""
+
+    type: str
+    id: str = ""
+    letter: ClassVar[Letter] = Letter.UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A change of some elements (SMART v2: `u`). id '' is not known yet."""
+
+    type: str
+    id: str = ""
+    letter: ClassVar[Letter] = Letter.UPDATE
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A deletion. id '' is not known yet."""
+
+    type: str
+    id: str = ""
+    letter: ClassVar[Letter] = Letter.DELETE
+
+
+Writing = Create | Update | Patch | Delete
+"""Where a condition finds what is written, or whether it is, that question is a Search to be decided as well."""
+Intent = Read | VersionRead | History | Search | Writing
 I_co = TypeVar("I_co", bound=Intent, covariant=True)
 I_ = TypeVar("I_", bound=Intent)
 _SEAL: Final = object()

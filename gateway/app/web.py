@@ -57,6 +57,8 @@ def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: R
         identity=LocalIssuer.open(settings, parts.clock).verifier(),
         address=settings.public_url or f"http://{settings.http}",
         secret=parts.ids.derive("pages"),
+        ids=parts.ids,
+        body_bytes_max=settings.body_bytes_max,
         tell=parts.tell,
         clock=parts.clock,
     )

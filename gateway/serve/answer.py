@@ -10,7 +10,7 @@ import datetime as dt
 import email.utils
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from gateway import errors
 from gateway.access import Why
@@ -28,6 +28,7 @@ EVERY_ANSWER: Final[list[Header]] = [
     (b"vary", b"authorization, accept"),
     (b"x-content-type-options", b"nosniff"),
 ]
+FAULTS_MAX: Final = 100
 _BUG: Final = "something went wrong here; it has been noted"
 
 
@@ -38,6 +39,34 @@ class Answer:
     status: int
     resource: bytes = b""
     headers: list[Header] = field(default_factory=list)
+
+
+class Invalid(errors.Unprocessable):
+    """422 with an issue for each fault: what is not valid FHIR R4."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(faults[0].text, at=faults[0].at)
+        self.faults = faults
+
+
+class Fault(NamedTuple):
+    """One issue: its code (FHIR issue-type), words without any value, and the element's path in the request."""
+
+    code: str
+    text: str
+    at: str
+
+
+def faults(found: Sequence[Fault]) -> bytes:
+    """Return an OperationOutcome with an error for each fault; of more than a hundred, the first and how many more."""
+    issues: list[dict[str, Any]] = [
+        {"severity": "error", "code": code, "diagnostics": text, **({"expression": [at]} if at else {})}
+        for code, text, at in found[:FAULTS_MAX]
+    ]
+    if len(found) > FAULTS_MAX:
+        more = f"and {len(found) - FAULTS_MAX} more"
+        issues.append({"severity": "error", "code": found[-1].code, "diagnostics": more})
+    return json.dumps({"resourceType": "OperationOutcome", "issue": issues})
 
 
 def outcome(severity: str, code: str, texts: Sequence[str], at: str = "") -> bytes:
@@ -67,7 +96,8 @@ def refusal(error: Exception) -> Answer:
         headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
     if isinstance(error, errors.Unavailable):
         headers.append((b"retry-after", b"1"))
-    return Answer(error.status, outcome("error", error.issue, [error.text], error.at), headers)
+    told = faults(error.faults) if isinstance(error, Invalid) else outcome("error", error.issue, [error.text], error.at)
+    return Answer(error.status, told, headers)
 
 
 def why(error: Exception) -> str:

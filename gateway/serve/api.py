@@ -14,18 +14,26 @@ from typing import Final, Protocol
 from gateway import errors
 from gateway.access import Actor
 from gateway.clock import Clock, SystemClock
+from gateway.fhir.ids import Ids
 from gateway.identity import Principal
 from gateway.observe import events
 from gateway.serve import answer as answers
 from gateway.serve import metadata, read
 from gateway.serve.answer import Answer, Header
-from gateway.serve.asking import Asking, Receive, Scope, Send, form, media_type, pairs_of
+from gateway.serve.asking import BODY_BYTES_MAX, Asking, Receive, Scope, Send, form, media_type, pairs_of, whole
+from gateway.serve.create import CreateHandler
+from gateway.serve.delete import DeleteHandler
 from gateway.serve.history import HistoryHandler
+from gateway.serve.lanes import Lanes
 from gateway.serve.paging import Pages
+from gateway.serve.patch import PatchHandler
+from gateway.serve.perform import Performer
 from gateway.serve.permitted import PermittedStore
 from gateway.serve.pretty import pretty
-from gateway.serve.routes import Interaction, Matched, find
+from gateway.serve.routes import Interaction, find
 from gateway.serve.search import SearchHandler
+from gateway.serve.transaction import TransactionHandler
+from gateway.serve.update import UpdateHandler
 from gateway.store.port import Store
 
 Handler = Callable[[Actor, Asking], Awaitable[Answer]]
@@ -44,7 +52,7 @@ class FhirApi:
     """The API over a store.
 
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
-    (16 bytes or more, the same in all processes) seals page links.
+    (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons.
     """
 
     def __init__(
@@ -54,6 +62,8 @@ class FhirApi:
         identity: Authenticates,
         address: str,
         secret: bytes,
+        ids: Ids | None = None,
+        body_bytes_max: int = BODY_BYTES_MAX,
         tell: events.Tell = events.silent,
         clock: Clock | None = None,
     ) -> None:
@@ -69,6 +79,17 @@ class FhirApi:
             Interaction.HISTORY: HistoryHandler(permitted, pages, self.base),
             Interaction.SEARCH: SearchHandler(permitted, pages, self.base, clock),
         }
+        performer = Performer(permitted, Lanes(store, (ids or Ids(secret)).lane), clock, self.base)
+        self._handlers |= {
+            Interaction.CREATE: CreateHandler(performer, self.base, clock),
+            Interaction.UPDATE: UpdateHandler(performer, self.base, clock),
+            Interaction.PATCH: PatchHandler(performer, self.base, clock),
+            Interaction.DELETE: DeleteHandler(performer, self.base, clock),
+            Interaction.TRANSACTION: TransactionHandler(
+                performer, self._handle, self.base, clock, lambda error: self._note(error, Interaction.TRANSACTION)
+            ),
+        }
+        self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, whose path begins with `/fhir`."""
@@ -83,12 +104,15 @@ class FhirApi:
             if matched.route.letter is not None:
                 actor = self._identity.authorise(headers.get(b"authorization", b"").decode("latin-1")).actor
             pairs = pairs_of(scope["query_string"])
-            if scope["method"] == "POST":
+            body = b""
+            if interaction is Interaction.SEARCH and scope["method"] == "POST":
                 pairs += pairs_of(await form(receive, headers.get(b"content-type", b"").decode("latin-1")))
-            asking = Asking(matched, headers, pairs, actor)
+            elif scope["method"] in {"POST", "PUT", "PATCH"}:
+                body = await whole(receive, self._body_bytes_max)
+            asking = Asking(matched, headers, pairs, actor, body)
             indented = asking.take("_pretty") == "true"
             content_type = media_type(asking.header(b"accept"), asking.take("_format"))
-            answer = await self._handle(matched, actor, asking)
+            answer = await self._handle(actor, asking)
         except Exception as error:  # noqa: BLE001 - the last place where a bug can become an answer
             answer = answers.refusal(error)
             self._note(error, interaction)
@@ -96,7 +120,8 @@ class FhirApi:
         await _send(send, answer, body, content_type, head=scope["method"] == "HEAD")
         self._tell(events.RequestAnswered(interaction.value, kind, answer.status, time.perf_counter() - begun))
 
-    async def _handle(self, matched: Matched, actor: Actor | None, asking: Asking) -> Answer:
+    async def _handle(self, actor: Actor | None, asking: Asking) -> Answer:
+        matched = asking.matched
         if matched.route.interaction is Interaction.CAPABILITIES:
             return Answer(200, self._capabilities)
         if actor is None:

@@ -21,6 +21,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 FORM: Final = "application/x-www-form-urlencoded"
 FORM_BYTES_MAX: Final = 64 << 10
+BODY_BYTES_MAX: Final = 16 << 20
 _FIELDS_MAX: Final = 200
 _JSON: Final = ("application/fhir+json", "application/json", "json", "text/json", "application/json+fhir")
 _RANGES: Final = ("*/*", "application/*")
@@ -80,6 +81,14 @@ def pairs_of(query: bytes) -> list[tuple[str, str]]:
 
 async def form(receive: Receive, content_type: str) -> bytes:
     """Return the body of a POST _search. Raises UnsupportedMedia for another content type, TooLarge over 64 KiB."""
+    body = await whole(receive, FORM_BYTES_MAX)
+    if body and content_type.partition(";")[0].strip().lower() != FORM:
+        raise errors.UnsupportedMedia(f"the parameters come as {FORM}")
+    return body
+
+
+async def whole(receive: Receive, bytes_max: int) -> bytes:
+    """Return a body. Raises TooLarge beyond `bytes_max`, Incorrect when its sender goes away."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -89,12 +98,10 @@ async def form(receive: Receive, content_type: str) -> bytes:
         body = event.get("body", b"")
         parts.append(body)
         size += len(body)
-        if size > FORM_BYTES_MAX:
-            raise errors.TooLarge(f"a form has at most {FORM_BYTES_MAX} bytes")
+        if size > bytes_max:
+            raise errors.TooLarge(f"a body here has at most {bytes_max} bytes")
         if not event.get("more_body"):
             break
-    if size and content_type.partition(";")[0].strip().lower() != FORM:
-        raise errors.UnsupportedMedia(f"the parameters come as {FORM}")
     return b"".join(parts)
 
 

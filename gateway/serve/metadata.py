@@ -15,8 +15,9 @@ from gateway.serve.routes import TABLE, Interaction
 
 FHIR_VERSION: Final = "4.0.1"
 _SERVICE: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+_OF_SYSTEM: Final = frozenset({Interaction.CAPABILITIES, Interaction.TRANSACTION})
 _OF_TYPE: Final = tuple(
-    dict.fromkeys(route.interaction.value for route in TABLE if route.interaction is not Interaction.CAPABILITIES)
+    dict.fromkeys(route.interaction.value for route in TABLE if route.interaction not in _OF_SYSTEM)
 )
 
 
@@ -31,6 +32,7 @@ def capabilities(base: str, software_version: str, clock: Clock) -> bytes:
         "implementation": {"description": "Sundbro, a health data-sharing gateway", "url": base},
         "fhirVersion": FHIR_VERSION,
         "format": ["application/fhir+json", "json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [
             {
                 "mode": "server",
@@ -40,6 +42,7 @@ def capabilities(base: str, software_version: str, clock: Clock) -> bytes:
                     "description": "Bearer tokens with SMART v2 system scopes; nothing but this statement is open.",
                 },
                 "resource": [_resource(parameters.of(name)) for name in sorted(parameters.types())],
+                "interaction": [{"code": "transaction"}, {"code": "batch"}],
             }
         ],
     }
@@ -50,10 +53,13 @@ def _resource(known: Parameters) -> dict[str, Any]:
     return {
         "type": known.type,
         "interaction": [{"code": code} for code in _OF_TYPE],
-        "versioning": "versioned",
+        "versioning": "versioned-update",
         "readHistory": True,
-        "updateCreate": False,
+        "updateCreate": True,
+        "conditionalCreate": True,
         "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
         "referencePolicy": ["literal", "logical"],
         "searchParam": [
             {"name": parameter.name, "definition": parameter.definition, "type": parameter.kind.value}

@@ -49,7 +49,7 @@ def fhir_routes(api: FhirApi) -> APIRouter:
             endpoint,
             methods=[route.method],
             summary=route.text,
-            operation_id=f"{route.method.lower()}-{route.interaction.value}",
+            operation_id=_operation_id(route),
             tags=["FHIR"],
             response_class=Response,
             responses=_responses(),
@@ -71,6 +71,12 @@ def fast_path(api: FhirApi, otherwise: ASGIApp) -> ASGIApp:
             await otherwise(scope, receive, send)
 
     return application
+
+
+def _operation_id(route: Route) -> str:
+    """Return a name of its own for each row: where a search says which, `-conditional`."""
+    conditional = route.method in {"PUT", "PATCH", "DELETE"} and "{id}" not in route.pattern
+    return f"{route.method.lower()}-{route.interaction.value}" + ("-conditional" if conditional else "")
 
 
 def _responses() -> dict[int | str, dict[str, Any]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from gateway.access import History, Permitted, Read, Search, VersionRead
-from gateway.store.port import Page, Store, Version
+import asyncio
+from collections.abc import Sequence
+
+from gateway.access import History, Permitted, Read, Search, VersionRead, Writing
+from gateway.store.port import Condition, Edit, Edited, Page, Store, Version
 
 
 class PermittedStore:
-    """The reading half of `store.port.Store`. To hand it anything undecided is a type error."""
+    """What the API needs of `store.port.Store`. To hand it anything undecided is a type error."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -29,3 +32,22 @@ class PermittedStore:
     async def search(self, permitted: Permitted[Search]) -> Page:
         """Return one page of matches."""
         return await self._store.search(permitted.intent.query)
+
+    async def present(self, permitted: Sequence[Permitted[Writing]]) -> list[Version | None]:
+        """Return the current versions of what is to be written, deleted ones included: to write by, not to show."""
+        intents = [each.intent for each in permitted]
+        return list(await asyncio.gather(*(self._store.read(intent.type, intent.id) for intent in intents)))
+
+    async def write(
+        self,
+        edits: Sequence[tuple[Permitted[Writing], Edit]],
+        conditions: Sequence[tuple[Permitted[Search], tuple[str, ...]]] = (),
+    ) -> list[Edited]:
+        """Commit edits, all or none: see `store.port.Store.write`. Raises AssertionError for one that was not decided."""
+        for permitted, edit in edits:
+            if (permitted.intent.type, permitted.intent.id) != (edit.type, edit.id):
+                raise AssertionError("an edit of another resource than was permitted")
+        return await self._store.write(
+            [edit for _, edit in edits],
+            [Condition(permitted.intent.query, found) for permitted, found in conditions],
+        )

@@ -24,6 +24,11 @@ class Interaction(enum.StrEnum):
     VREAD = "vread"
     HISTORY = "history-instance"
     SEARCH = "search-type"
+    CREATE = "create"
+    UPDATE = "update"
+    PATCH = "patch"
+    DELETE = "delete"
+    TRANSACTION = "transaction"  # batch too
     UNKNOWN = "unknown"  # an address or method that the table does not have; in events only
 
 
@@ -45,6 +50,20 @@ TABLE: Final = (
     Route("GET", "/{type}/{id}", Interaction.READ, Letter.READ, "Read the current version of a resource"),
     Route("GET", "/{type}/{id}/_history", Interaction.HISTORY, Letter.READ, "The versions of a resource, newest first"),
     Route("GET", "/{type}/{id}/_history/{version}", Interaction.VREAD, Letter.READ, "Read one version of a resource"),
+    Route("POST", "/", Interaction.TRANSACTION, Letter.CREATE, "Do what the entries of a batch or transaction ask"),
+    Route(
+        "POST", "/{type}", Interaction.CREATE, Letter.CREATE, "Create a resource; If-None-Exist: only if none is found"
+    ),
+    Route("PUT", "/{type}/{id}", Interaction.UPDATE, Letter.UPDATE, "Write a resource whole, or create it"),
+    Route(
+        "PUT", "/{type}", Interaction.UPDATE, Letter.UPDATE, "Write the one resource that a search finds, or create it"
+    ),
+    Route(
+        "PATCH", "/{type}/{id}", Interaction.PATCH, Letter.UPDATE, "Change a resource by JSON Patch or FHIRPath Patch"
+    ),
+    Route("PATCH", "/{type}", Interaction.PATCH, Letter.UPDATE, "Change the one resource that a search finds"),
+    Route("DELETE", "/{type}/{id}", Interaction.DELETE, Letter.DELETE, "Delete a resource"),
+    Route("DELETE", "/{type}", Interaction.DELETE, Letter.DELETE, "Delete the one resource that a search finds"),
 )
 
 _KINDS: Final = {
@@ -111,7 +130,7 @@ def _match(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | No
         if part == "{type}":
             if segment not in parameters.types():
                 return None
-        elif part[0] == "{":
+        elif part[:1] == "{":
             if not _KINDS[part].fullmatch(segment):
                 return None
         elif part != segment:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import Unavailable
-from gateway.search.query import Query
+from gateway.search.query import Query, Sort
 from gateway.store.port import Condition, Edit, Edited, Moved
 from gateway.store.postgres import search_sql, statements
 from gateway.store.postgres.connections import Connection
@@ -108,7 +108,7 @@ class Writer:
     def _mark(self, query: Query) -> int:
         """Return the number that stands for a condition: the same for all that ask the same in whatever order."""
         asked = dataclasses.replace(
-            query, terms=tuple(sorted(query.terms, key=repr)), count=_SEVERAL, sort=Query.sort, order=(), total=False
+            query, terms=tuple(sorted(query.terms, key=repr)), count=_SEVERAL, sort=Sort.NEWEST, order=(), total=False
         )
         text = f"{self._schema}\x1f{asked!r}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)

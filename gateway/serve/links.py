@@ -1,0 +1,123 @@
+"""References between what one request brings: `urn:uuid:…` of an entry, an entry's fullUrl, `Patient?identifier=…`.
+
+Found once, so that they can be set again when the store has moved and the ids are others. FHIR R4 http, transaction
+rules: references, every other uri (extensions, canonicals), and href and src in narratives; an Identifier.value or a text
+is none of these, and stays.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway import errors
+from gateway.search.query import Query
+from gateway.serve import conditional
+from gateway.serve.asking import pairs_of
+from gateway.serve.step import Step
+
+_CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]{0,63})\?(.+)", re.DOTALL)
+_URN: Final = ("urn:uuid:", "urn:oid:")
+_IN_NARRATIVE: Final = re.compile(r"""((?:href|src)\s*=\s*["'])([^"']+)""")
+_RESTFUL: Final = re.compile(r"https?://.*/([A-Z][A-Za-z]{0,63}/[A-Za-z0-9\-.]{1,64})")
+_TEXTS: Final = frozenset({"value", "display", "text", "id", "resourceType", "valueString", "valueMarkdown"})
+
+
+@dataclass(slots=True)
+class Slot:
+    """One value that stands for a resource: where it is kept, what was written there, where that is in the request."""
+
+    owner: Any
+    key: Any
+    written: str
+    at: str
+    question: Query | None = None
+    """Of a conditional reference."""
+
+
+@dataclass(slots=True)
+class Links:
+    """The slots of a request. `known` are the addresses of its entries."""
+
+    slots: list[Slot] = field(default_factory=list)
+
+    @property
+    def questions(self) -> list[Query]:
+        """The questions of conditional references, each once."""
+        return list(dict.fromkeys(slot.question for slot in self.slots if slot.question is not None))
+
+    def set(self, targets: Mapping[str, str], answers: Mapping[Query, str]) -> None:
+        """Write into every slot what it stands for: `targets` by address, `answers` by question (`Type/id`)."""
+        for slot in self.slots:
+            if slot.question is not None:
+                slot.owner[slot.key] = answers[slot.question]
+            elif slot.key == "div":
+                slot.owner[slot.key] = _IN_NARRATIVE.sub(
+                    lambda found: found[1] + targets.get(found[2], found[2]), slot.written
+                )
+            else:
+                slot.owner[slot.key] = targets.get(slot.written, slot.written)
+
+
+def addresses(steps: Sequence[Step]) -> dict[str, Step]:
+    """Return every address that stands for a step's resource. Raises Incorrect when two have the same."""
+    found: dict[str, Step] = {}
+    short: dict[str, list[Step]] = {}
+    for step in steps:
+        if step.address and step.resource is not None:
+            if step.address in found:
+                raise errors.Incorrect(
+                    "two entries have the same fullUrl", at=step.at.removesuffix("resource") + "fullUrl"
+                )
+            found[step.address] = step
+            if restful := _RESTFUL.fullmatch(step.address):
+                short.setdefault(restful[1], []).append(step)
+    # a relative reference is below the server that its entry comes from (R4 bundle, resolving references)
+    return found | {name: those[0] for name, those in short.items() if len(those) == 1 and name not in found}
+
+
+def find(steps: Sequence[Step], known: Collection[str], *, now: dt.datetime, base: str) -> Links:
+    """Return what stands for something else in the resources of steps. Raises Incorrect for a broken one."""
+    links = Links()
+    for step in steps:
+        if step.resource is not None:
+            links.slots += _slots(step.resource, step.at or step.type, known, now, base)
+    return links
+
+
+def _slots(resource: dict[str, Any], at: str, known: Collection[str], now: dt.datetime, base: str) -> Iterator[Slot]:
+    waiting: list[tuple[Any, str]] = [(resource, at)]
+    while waiting:
+        owner, path = waiting.pop()
+        for key, value in owner.items() if type(owner) is dict else enumerate(owner):
+            kind = type(value)
+            if kind is str:
+                if value in known:
+                    if key not in _TEXTS:
+                        yield Slot(owner, key, value, path)
+                elif key == "reference":
+                    if slot := _reference(owner, value, path, known, now, base):
+                        yield slot
+                elif key == "div" and known:
+                    yield Slot(owner, key, value, path)
+            elif kind is dict or kind is list:
+                waiting.append((value, f"{path}.{key}" if type(key) is str else f"{path}[{key}]"))
+
+
+def _reference(
+    owner: dict[str, Any], written: str, at: str, known: Collection[str], now: dt.datetime, base: str
+) -> Slot | None:
+    if written.startswith(_URN) and known:
+        raise errors.Incorrect("no entry has the fullUrl that this reference names", at=f"{at}.reference")
+    found = _CONDITIONAL.fullmatch(written) if "?" in written else None
+    if found is None:
+        return None
+    pairs = pairs_of(found[2].encode("ascii", "replace"))
+    try:
+        query = conditional.question(found[1], pairs, now=now, base=base, at=f"{at}.reference")
+    except errors.NotFound:
+        raise errors.Incorrect("a conditional reference begins with a resource type", at=f"{at}.reference") from None
+    return Slot(owner, "reference", written, f"{at}.reference", query)

@@ -1,0 +1,43 @@
+"""What the handlers of changes take out of a request, and what they refuse before anything is looked up."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from gateway import errors
+from gateway.model import Resource
+from gateway.search.query import Query
+from gateway.serve import conditional
+from gateway.serve.asking import Asking
+
+
+def nothing_more(asking: Asking) -> None:
+    """Refuse parameters where there are none. Raises Incorrect."""
+    if asking.pairs and not asking.lenient():
+        raise errors.Incorrect("this address takes _format and _pretty, and no other parameter")
+
+
+def criteria(asking: Asking, *, now: dt.datetime, base: str) -> Query:
+    """Return the question of `Type?…`. Raises Incorrect."""
+    return conditional.question(asking.matched.type, asking.pairs, now=now, base=base)
+
+
+def resource_of(asking: Asking) -> Resource:
+    """Return the resource of a request, of the type that its address names. Raises Incorrect, UnsupportedMedia."""
+    return of_type(asking.resource(), asking.matched.type, "resourceType")
+
+
+def of_type(resource: Any, resource_type: str, at: str) -> Resource:
+    """Return a resource if it is of this type. Raises Incorrect."""
+    if not isinstance(resource, dict):
+        raise errors.Incorrect("a resource is a JSON object", at=at.removesuffix(".resourceType"))
+    if resource.get("resourceType") != resource_type:
+        raise errors.Incorrect(f"the address is of {resource_type}, the resource is of another type, or none", at=at)
+    return resource
+
+
+def same_id(resource: Resource, wanted: str, at: str) -> None:
+    """Refuse a resource without the id of its address. Raises Incorrect."""
+    if resource.get("id") != wanted:
+        raise errors.Incorrect("the resource has no id, or another one than its address", at=f"{at}.id")

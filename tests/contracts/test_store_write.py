@@ -1,0 +1,371 @@
+"""What `write` promises: edits of the API, all or none, in any company, under conditions, beside feeds."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import multiprocessing
+from typing import Any
+
+import pytest
+
+from gateway.clock import FrozenClock
+from gateway.fhir import body as bodies
+from gateway.formats import json
+from gateway.model import Mode, Resource
+from gateway.search import parse
+from gateway.search.index import extract as real_extract
+from gateway.store.port import Condition, Edit, Moved
+from gateway.store.postgres.store import PostgresStore
+from tests.contracts.stores import NOON, batch, merge, message, observation, open_store, partition, raw, write
+
+ALL_PARTS = {part: 0 for part in range(4)}
+
+
+def edit(resource: Resource, *, expect: int | None = None, lane: str = "") -> Edit:
+    body = bodies.prepare(resource)
+    return Edit(
+        resource["resourceType"],
+        resource["id"],
+        body,
+        bodies.content_digest(body),
+        lane,
+        real_extract(resource),
+        expect,
+    )
+
+
+def deletion(name: str, *, expect: int | None = None) -> Edit:
+    return Edit("Observation", name, b"", expect=expect)
+
+
+def patient(name: str, number: str = "1", **more: Any) -> Resource:
+    return {"resourceType": "Patient", "id": name, "identifier": [{"system": "urn:x", "value": number}], **more}
+
+
+def none_has(number: str) -> Condition:
+    return Condition(parse.parse("Patient", [("identifier", f"urn:x|{number}")]), ())
+
+
+async def content(store: PostgresStore, name: str) -> Resource:
+    version = await store.read("Observation", name)
+    assert version is not None
+    found: Resource = json.loads(version.body)
+    return found
+
+
+async def total(store: PostgresStore, number: str) -> int:
+    page = await store.search(parse.parse("Patient", [("identifier", f"urn:x|{number}"), ("_total", "accurate")]))
+    return page.total or 0
+
+
+async def test_an_edit_makes_a_version_with_its_search_rows_and_its_outbox_row(store):
+    (done,) = await store.write([edit(observation("a"), lane="l1")])
+    assert (done.new, done.created) == (True, True)
+    found = await store.read("Observation", "a")
+    assert found == done.version
+    assert (found.version, found.lane, found.message, found.deleted) == (1, "l1", "", False)
+    page = await store.search(parse.parse("Observation", [("patient", "p1"), ("code", "8867-4")]))
+    assert [version.id for version in page.versions] == ["a"]
+    (row,) = await store.outbox(ALL_PARTS, limit=10)
+    assert (row.type, row.id, row.version, row.lane, row.body) == ("Observation", "a", 1, "l1", found.body)
+    assert (row.message, row.feed, row.traceparent, row.reply_to) == ("", "", "", "")
+
+
+async def test_what_the_api_wrote_can_be_read_in_every_way_without_a_message(store):
+    await store.write([edit(observation("a", value=1))])
+    await store.write([edit(observation("a", value=2))])
+    first, second = await store.vread("Observation", "a", 1), await store.vread("Observation", "a", 2)
+    assert [json.loads(v.body)["valueQuantity"]["value"] for v in (first, second)] == [1, 2]
+    page = await store.history("Observation", "a", count=5)
+    assert [(v.version, v.message) for v in page.versions] == [(2, ""), (1, "")]
+    assert await store.made("Observation", "a") == []
+    assert await store.read_many([("Observation", "a"), ("Observation", "no")]) == [second]
+    assert [row.version for row in await store.outbox(ALL_PARTS, limit=10)] == [1, 2]
+    assert [row async for row in store.journal()] == []
+
+
+async def test_the_same_content_again_makes_no_version_and_answers_the_stored_bytes(store):
+    (first,) = await store.write([edit(observation("a"))])
+    (again,) = await store.write([edit(observation("a"))])
+    assert (again.new, again.created) == (False, False)
+    assert again.version == first.version
+    assert (await store.history("Observation", "a", count=9)).total == 1
+    assert len(await store.outbox(ALL_PARTS, limit=9)) == 1
+
+
+async def test_a_deletion_is_a_version_and_what_is_not_there_needs_none(store):
+    await store.write([edit(observation("a"))])
+    (gone,) = await store.write([deletion("a")])
+    assert (gone.new, gone.version.version, gone.version.deleted, gone.version.body) == (True, 2, True, b"")
+    (again,) = await store.write([deletion("a")])
+    assert (again.new, again.version.version, again.version.deleted) == (False, 2, True)
+    (never,) = await store.write([deletion("never")])
+    assert (never.new, never.version.version) == (False, 0)
+    assert await store.read("Observation", "never") is None
+    page = await store.search(parse.parse("Observation", [("code", "8867-4")]))
+    assert page.versions == ()
+    (back,) = await store.write([edit(observation("a"), expect=2)])
+    assert (back.new, back.created, back.version.version) == (True, True, 3)
+
+
+@pytest.mark.parametrize(("expect", "passes"), [(None, True), (2, True), (1, False), (3, False), (0, False)])
+async def test_an_expected_version_decides(store, expect, passes):
+    await store.write([edit(observation("a", value=1))])
+    await store.write([edit(observation("a", value=2))])
+    if passes:
+        (done,) = await store.write([edit(observation("a", value=3), expect=expect)])
+        assert done.version.version == 3
+    else:
+        with pytest.raises(Moved) as moved:
+            await store.write([edit(observation("a", value=3), expect=expect)])
+        assert moved.value.at == "Observation/a"
+        assert (await content(store, "a"))["valueQuantity"]["value"] == 2
+
+
+async def test_edits_are_all_written_or_none(store):
+    await store.write([edit(observation("a"))])
+    with pytest.raises(Moved):
+        await store.write([edit(observation("b")), edit(observation("a", value=9), expect=7), edit(observation("c"))])
+    assert await store.read_many([("Observation", name) for name in "bc"]) == []
+    assert (await content(store, "a"))["valueQuantity"]["value"] == 1
+
+
+async def test_one_that_moved_does_not_fail_its_company(store):
+    await store.write([edit(observation("a"))])
+    calls = [store.write([edit(observation(f"n{number}"))]) for number in range(20)]
+    calls.insert(7, store.write([edit(observation("a", value=2), expect=5)]))
+    calls.insert(9, store.write([edit(observation("a", value=3), expect=0)]))
+    calls.insert(11, store.write([edit(observation("a", value=4), expect=1)]))
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [place for place, each in enumerate(answers) if isinstance(each, BaseException)] == [7, 9]
+    assert all(isinstance(answers[place], Moved) for place in (7, 9))
+    assert (await content(store, "a"))["valueQuantity"]["value"] == 4
+
+
+async def test_one_that_the_database_refuses_does_not_fail_its_company(store):
+    broken = edit(observation("bad"))
+    broken.index.tokens.append(1 << 70)
+    calls = [store.write([edit(observation(f"n{number}"))]) for number in range(6)]
+    calls.insert(3, store.write([broken]))
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(each, BaseException) for each in answers] == [False] * 3 + [True] + [False] * 3
+    assert len(await store.read_many([("Observation", f"n{number}") for number in range(6)])) == 6
+
+
+# beside feeds
+
+
+async def test_a_feed_states_on_top_of_what_the_api_wrote_and_an_older_statement_does_not(database):
+    clock = FrozenClock(NOON + dt.timedelta(hours=1))
+    async with open_store(database.url, clock=clock) as store:
+        await store.apply(batch(message(write(observation("a", note=[{"text": "feed"}]), mode=Mode.MERGE))))
+        await store.write([edit(observation("a", value=5))])
+        assert "note" not in await content(store, "a")
+        older = {"resourceType": "Observation", "id": "a", "status": "amended"}
+        late = await store.apply(batch(message(write(older, mode=Mode.MERGE, minute=59))))
+        assert late.messages[0].late == 1
+        whole = await store.apply(batch(message(write(observation("a", value=6), minute=59))))
+        assert whole.messages[0].late == 1
+        assert (await content(store, "a"))["status"] == "final"
+        newer = {"resourceType": "Observation", "id": "a", "status": "corrected"}
+        await store.apply(batch(message(write(newer, mode=Mode.MERGE, minute=61))))
+        found = await content(store, "a")
+    assert (found["status"], found["valueQuantity"]["value"]) == ("corrected", 5)
+
+
+async def test_what_the_api_states_again_is_not_overwritten_by_an_event_in_between(database):
+    clock = FrozenClock(NOON)
+    async with open_store(database.url, clock=clock) as store:
+        await store.write([edit(observation("a", value=7))])
+        clock.advance(dt.timedelta(minutes=30))
+        (again,) = await store.write([edit(observation("a", value=7))])
+        assert not again.new
+        await store.apply(batch(message(write(observation("a", value=8), minute=20))))
+        assert (await content(store, "a"))["valueQuantity"]["value"] == 7
+
+
+async def test_the_api_replaces_what_a_sender_with_a_fast_clock_wrote(database):
+    async with open_store(database.url, clock=FrozenClock(NOON)) as store:
+        await store.apply(batch(message(write(observation("a", value=1), minute=600))))
+        await store.write([edit(observation("a", value=2))])
+        assert (await content(store, "a"))["valueQuantity"]["value"] == 2
+        await store.apply(batch(message(write(observation("a", value=3), minute=500))))
+        assert (await content(store, "a"))["valueQuantity"]["value"] == 2
+
+
+async def test_a_merge_state_is_gone_after_the_api_wrote(database, store):
+    await store.apply(batch(message(write(observation("a"), mode=Mode.MERGE))))
+    await store.write([edit(observation("a"))])  # the same content: no version, and still stated anew
+    async with raw(database.url, store._schema) as connection:
+        assert await connection.fetchval("select state from resource where id = 'a'") is None
+
+
+# races
+
+
+async def test_creations_of_one_id_make_one_resource(database):
+    async with open_store(database.url) as store, open_store(database.url, schema=store._schema) as other:
+        for number in range(10):
+            calls = [
+                each.write([edit(observation(f"r{number}", value=v), expect=0)])
+                for v in range(4)
+                for each in (store, other)
+            ]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert sum(not isinstance(each, BaseException) for each in answers) == 1
+            assert all(isinstance(each, list | Moved) for each in answers)
+
+
+async def test_a_version_race_has_one_winner_and_bricks_nothing(database):
+    async with open_store(database.url) as store, open_store(database.url, schema=store._schema) as other:
+        await store.write([edit(observation("a", value=0))])
+        for round_ in range(1, 11):
+            calls = [
+                each.write([edit(observation("a", value=100 * round_ + v), expect=round_)])
+                for v in range(4)
+                for each in (store, other)
+            ]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert sum(not isinstance(each, BaseException) for each in answers) == 1, answers
+        assert (await store.read("Observation", "a")).version == 11
+        page = await store.history("Observation", "a", count=50)
+        assert [v.version for v in page.versions] == list(range(11, 0, -1))
+
+
+async def test_writes_and_deletions_of_one_resource_end_and_leave_every_version(database):
+    async with open_store(database.url) as store, open_store(database.url, schema=store._schema) as other:
+
+        async def work(each, number):
+            for step in range(15):
+                if (step + number) % 3:
+                    await each.write([edit(observation("a", value=100 * number + step))])
+                else:
+                    await each.write([deletion("a")])
+
+        await asyncio.gather(*(work(each, number) for number, each in enumerate((store, other, store, other))))
+        page = await store.history("Observation", "a", count=100)
+        assert [v.version for v in page.versions] == list(range(page.total, 0, -1))
+        rows = await store.outbox(ALL_PARTS, limit=200)
+        assert sorted(row.version for row in rows) == list(range(1, page.total + 1))
+        (done,) = await store.write([edit(observation("a", value=-1))])
+        assert done.version.version == page.total + 1
+
+
+async def test_transactions_in_opposite_order_end(database):
+    async with open_store(database.url) as store, open_store(database.url, schema=store._schema) as other:
+        names = [f"x{number}" for number in range(12)]
+
+        async def work(each, order, turn):
+            for round_ in range(6):
+                await each.write([edit(observation(name, value=10 * round_ + turn)) for name in order])
+
+        await asyncio.gather(
+            *(work(each, order, turn) for turn, (each, order) in enumerate(
+                [(store, names), (other, names[::-1]), (store, names[::-1]), (other, names)]))
+        )  # fmt: skip
+        values = {(await content(store, name))["valueQuantity"]["value"] for name in names}
+        assert len(values) == 1  # one transaction was the last for all of them
+
+
+# conditions
+
+
+async def test_a_condition_that_holds_lets_the_edits_pass_and_one_that_does_not_stops_them(store):
+    await store.write([edit(patient("p1"))], [none_has("1")])
+    with pytest.raises(Moved) as moved:
+        await store.write([edit(patient("p2"))], [none_has("1")])
+    assert moved.value.at == "Patient"
+    one = Condition(none_has("1").query, ("p1",))
+    await store.write([edit(patient("p1", active=True))], [one])
+    with pytest.raises(Moved):
+        await store.write([edit(patient("p3", "3"))], [one, Condition(none_has("1").query, ("other",))])
+    assert await total(store, "1") == 1
+    assert await total(store, "3") == 0
+
+
+async def test_equal_conditions_in_another_order_of_their_criteria_wait_for_one_another(store):
+    one = parse.parse("Patient", [("identifier", "urn:x|7"), ("active", "true"), ("_count", "5")])
+    two = parse.parse("Patient", [("active", "true"), ("identifier", "urn:x|7")])
+    assert store._writer._mark(one) == store._writer._mark(two)
+    assert store._writer._mark(one) != store._writer._mark(none_has("7").query)
+
+
+def _create_if_none(url: str, schema: str, number: int, begin: Any, told: Any) -> None:
+    async def run() -> None:
+        store = PostgresStore(url, outbox_partition=partition, extract=real_extract, merge=merge, schema=schema)
+        await store.start()
+        begin.wait(20)
+        made = moved = 0
+        for round_ in range(10):
+            calls = [
+                store.write(
+                    [edit(patient(f"p{round_}-{number}-{turn}", f"n{round_}"), expect=0)], [none_has(f"n{round_}")]
+                )
+                for turn in range(8)
+            ]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            made += sum(isinstance(each, list) for each in answers)
+            moved += sum(isinstance(each, Moved) for each in answers)
+        await store.stop()
+        told.put((made, moved))
+
+    asyncio.run(run())
+
+
+async def test_of_many_that_create_if_none_exists_in_two_processes_one_does(database, store):
+    context = multiprocessing.get_context("spawn")
+    begin, told = context.Barrier(2), context.Queue()
+    running = [
+        context.Process(target=_create_if_none, args=(database.url, store._schema, number, begin, told))
+        for number in range(2)
+    ]
+    for process in running:
+        process.start()
+    sums = [await asyncio.to_thread(told.get, True, 60) for _ in running]
+    for process in running:
+        await asyncio.to_thread(process.join, 20)
+    assert (sum(made for made, _ in sums), sum(moved for _, moved in sums)) == (10, 150)
+    assert [await total(store, f"n{round_}") for round_ in range(10)] == [1] * 10
+
+
+async def test_a_full_house_of_waiting_conditions_lets_others_write(store):
+    conditional = [store.write([edit(patient(f"w{n}", "w"), expect=0)], [none_has("w")]) for n in range(40)]
+    plain = [store.write([edit(observation(f"w{n}"))]) for n in range(40)]
+    answers = await asyncio.wait_for(asyncio.gather(*conditional, *plain, return_exceptions=True), 30)
+    assert sum(isinstance(each, list) for each in answers) == 41
+
+
+# changes
+
+
+async def test_changes_show_every_version_of_every_type_newest_first_page_by_page(database):
+    clock = FrozenClock(NOON)
+    async with open_store(database.url, clock=clock) as store:
+        for number in range(6):
+            await store.write(
+                [edit(observation("a", value=number)), edit(patient(f"p{number}")), edit(observation(f"o{number}"))]
+            )
+            clock.advance(dt.timedelta(seconds=1))
+        await store.write([deletion("o3")])
+        whole = await store.changes((), count=100)
+        assert (len(whole.versions), whole.more) == (19, False)
+        assert [v.last_updated for v in whole.versions] == sorted(
+            (v.last_updated for v in whole.versions), reverse=True
+        )
+        assert (whole.versions[0].id, whole.versions[0].deleted) == ("o3", True)
+        paged, before = [], None
+        while True:
+            page = await store.changes((), count=4, before=before)
+            paged += page.versions
+            if not page.more:
+                break
+            last = page.versions[-1]
+            before = (last.last_updated, last.type, last.id, last.version)
+        assert paged == list(whole.versions)
+        only = await store.changes(("Patient",), count=100)
+        assert {v.type for v in only.versions} == {"Patient"}
+        assert len(only.versions) == 6
+        since = await store.changes(("Observation",), count=100, since=NOON + dt.timedelta(seconds=5))
+        assert [v.id for v in since.versions] == ["o3", "o5", "a"]
+        assert (await store.changes(("Nothing",), count=5)).versions == ()
