@@ -90,8 +90,8 @@ class Desk:
 def parameters(**values: Any) -> Resource:
     """Parameters of `name__valueX=value`; a resource stands for itself."""
     parts = []
-    for name, value in values.items():
-        name, _, kind = name.partition("__")
+    for key, value in values.items():
+        name, _, kind = key.partition("__")
         parts.append({"name": name.replace("_", "-"), kind or "resource": value})
     return {"resourceType": "Parameters", "parameter": parts}
 

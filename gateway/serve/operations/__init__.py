@@ -50,7 +50,7 @@ def operations(
         (of_patient, everything.EverythingHandler(of_patient, permitted, pages, base, clock)),
         (of_encounter, everything.EverythingHandler(of_encounter, permitted, pages, base, clock)),
         (lastn.OPERATION, lastn.LastnHandler(permitted, base, clock)),
-        *meta.handlers(permitted, store.write),
+        *meta.handlers(permitted),
     ]
     if deliver is not None:
         door = process_message.ProcessMessageHandler(deliver, feed=message_feed)

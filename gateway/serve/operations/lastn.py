@@ -30,6 +30,7 @@ LOOKED_AT_MAX: Final = 10_000
 SHOWN_MAX: Final = 1_000
 MAX_MAX: Final = 100
 _PAGE: Final = 500
+_RESULT: Final = frozenset({"_count", "_sort", "_total", "_include", "_revinclude", "_contained", "_containedType"})
 _ABOUT: Final = frozenset({"patient", "subject"})
 
 OPERATION: Final = Operation(
@@ -71,7 +72,7 @@ class LastnHandler:
         pairs = [*asking.pairs, *(_sent(asking.resource()) if asking.body else ())]
         most = _most([value for name, value in pairs if name == "max"])
         pairs = [(name, value) for name, value in pairs if name != "max"]
-        if refused := [name for name, _ in pairs if name in parse.RESULT]:
+        if refused := [name for name, _ in pairs if name.partition(":")[0] in _RESULT]:
             raise errors.Incorrect("the order and number of a $lastn are its own", at=refused[0])
         if not any(name.partition(":")[0].partition(".")[0] in _ABOUT and value for name, value in pairs):
             raise errors.Incorrect("$lastn needs patient or subject", at="patient")

@@ -8,11 +8,11 @@ what was true of a version stays true of it. Nothing makes one when nothing chan
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway import access, errors
-from gateway.access import Actor, NotPermitted, Search, Why
+from gateway.access import Actor, NotPermitted, Search, Update, Why
 from gateway.access.scopes import Letter
 from gateway.fhir import body as bodies
 from gateway.formats import json
@@ -21,11 +21,11 @@ from gateway.search import index, parameters
 from gateway.search.query import Query
 from gateway.serve.answer import Answer, stamps
 from gateway.serve.asking import Asking
-from gateway.serve.operation import Field, Level, Operation
+from gateway.serve.operation import Field, Handler, Level, Operation
 from gateway.serve.operations import inputs as reading
 from gateway.serve.operations.subject import stored
 from gateway.serve.permitted import PermittedStore
-from gateway.store.port import Edit, Edited, Moved, Version
+from gateway.store.port import Edit, Moved, Version
 
 OF_TYPE: Final = 500
 """So many of the newest resources of a type are looked at."""
@@ -62,8 +62,6 @@ META_DELETE: Final = Operation(
 )
 Change = Callable[[Resource, Resource], Resource]
 """(meta as it is, meta as sent) → meta as it shall be."""
-Write = Callable[[Sequence[Edit]], Awaitable[list[Edited]]]
-"""`Store.write`."""
 
 
 class MetaHandler:
@@ -96,19 +94,17 @@ class MetaHandler:
 
 
 class MetaChangeHandler:
-    """Answers $meta-add and $meta-delete. `write` is the store's, called once `decide` has said yes."""
+    """Answers $meta-add and $meta-delete."""
 
-    def __init__(self, operation: Operation, change: Change, store: PermittedStore, write: Write) -> None:
+    def __init__(self, operation: Operation, change: Change, store: PermittedStore) -> None:
         self._operation = operation
         self._change = change
         self._store = store
-        self._write = write
 
     async def __call__(self, actor: Actor, asking: Asking) -> Answer:
         """Answer with Parameters that hold the resulting Meta. Raises Conflict when others kept changing it meanwhile."""
         kind, name = asking.matched.type, asking.matched.id
-        if not actor.scopes.allow(kind, Letter.UPDATE):
-            raise NotPermitted(f"no scope of this token opens {kind}.u", Why.NO_SCOPE)
+        permitted = access.decide(actor, Update(kind, name))
         sent = reading.read(self._operation, asking).part("meta") or {}
         for _ in range(_TRIES):
             version = await stored(self._store, actor, kind, name)
@@ -118,7 +114,7 @@ class MetaChangeHandler:
             if changed == meta:
                 return _answer(meta, version)
             try:
-                [edited] = await self._write([_edit({**resource, "meta": changed}, version)])
+                [edited] = await self._store.write([(permitted, _edit({**resource, "meta": changed}, version))])
             except Moved:
                 continue
             return _answer(json.loads(edited.version.body).get("meta", {}), edited.version)
@@ -179,10 +175,10 @@ def _answer(meta: Resource, version: Version | None = None) -> Answer:
     return Answer(200, json.dumps({"resourceType": "Parameters", **shown}), stamps(version) if version else [])
 
 
-def handlers(store: PermittedStore, write: Write) -> list[tuple[Operation, Any]]:
+def handlers(store: PermittedStore) -> list[tuple[Operation, Handler]]:
     """Return the three rows with their handlers."""
     return [
         (META, MetaHandler(store)),
-        (META_ADD, MetaChangeHandler(META_ADD, added, store, write)),
-        (META_DELETE, MetaChangeHandler(META_DELETE, taken_off, store, write)),
+        (META_ADD, MetaChangeHandler(META_ADD, added, store)),
+        (META_DELETE, MetaChangeHandler(META_DELETE, taken_off, store)),
     ]

@@ -7,12 +7,13 @@ gets none of it; what the gateway itself brings is open to whoever may ask the o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from gateway import access
-from gateway.access import Actor, NotPermitted, Search
+from gateway.access import Actor, NotPermitted, Read, Search
 from gateway.formats import json
 from gateway.model import Resource
 from gateway.search import parse
@@ -29,6 +30,8 @@ RESOURCES_MAX: Final = 500
 _ASKED_AT_ONCE: Final = 50
 _CODE_MODIFIERS: Final = frozenset({"above", "below"})
 _SET_MODIFIERS: Final = frozenset({"in", "not-in"})
+_FILTERED: Final = re.compile(r"\s(?:in|ni)\s+(\S+)")
+_LOCAL: Final = re.compile(r"ValueSet/[A-Za-z0-9\-.]{1,64}")
 
 
 class StoredTerminology:
@@ -68,15 +71,33 @@ class StoredTerminology:
             library.add(one)
 
     async def for_search(self, actor: Actor, pairs: Sequence[tuple[str, str]]) -> Codes:
-        """Return what answers `:in`, `:not-in`, `:above` and `:below` among the pairs of a search, chains included."""
+        """Return what answers `:in`, `:not-in`, `:above` and `:below` among the pairs of a search, chains and filters
+        included. To be asked before `search.parse`, which waits for nothing.
+        """
         urls: set[Canonical] = set()
         for name, value in pairs:
-            modifier = name.rpartition(":")[2]
+            modifier = name.rpartition(":")[2] if ":" in name else ""
             if modifier in _SET_MODIFIERS:
-                urls.add(("ValueSet", split(value)[0]))
+                urls |= {("ValueSet", split(one)[0]) for one in value.split(",")}
             elif modifier in _CODE_MODIFIERS:
                 urls |= {("CodeSystem", one.partition("|")[0]) for one in value.split(",") if "|" in one}
-        return Codes(await self.library(actor, urls=urls))
+            elif name == "_filter":
+                urls |= {("ValueSet", split(one.strip("()"))[0]) for one in _FILTERED.findall(value)}
+        if not urls:
+            return Codes(Library(self._shelf))
+        local: dict[str, Resource] = {}
+        for address in sorted(url for _, url in urls if _LOCAL.fullmatch(url)):
+            if (found := await self._read(actor, address.partition("/")[2])) is not None:
+                local[address] = found
+        return Codes(await self.library(actor, urls=urls, roots=list(local.values())), local)
+
+    async def _read(self, actor: Actor, name: str) -> Resource | None:
+        try:
+            version = await self._store.read(access.decide(actor, Read("ValueSet", name)))
+        except NotPermitted:
+            return None
+        read: Resource | None = None if version is None or version.deleted else json.loads(version.body)
+        return read
 
     async def _fetch(self, actor: Actor, wanted: Iterable[Canonical]) -> list[Resource]:
         by_type: dict[str, list[str]] = {}
