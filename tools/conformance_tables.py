@@ -55,9 +55,9 @@ def base_tables(folder: Path) -> Json:
 
 def core_package(folder: Path, base: Json) -> Json:
     """Return R4's own profiles and extensions, and the value sets and code systems that they and the types need."""
-    keys = frozenset(law[0] for laws in base["laws"].values() for law in laws) | DECIDED
+    known = compact.Base.of(base)
     profiles = {
-        made["url"]: compact.profile(made, keys, base["bindings"])
+        made["url"]: compact.profile(made, known)
         for made in _ndjson(folder / "StructureDefinition.ndjson.gz")
         if made.get("derivation") == "constraint" and made["url"].startswith(CORE) and "example" not in made["url"]
     }

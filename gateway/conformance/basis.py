@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterator
 
-from gateway.conformance import coding, extensions, references
+from gateway.conformance import coding, extensions, references, rules
 from gateway.conformance.issue import Issue, Severity
 from gateway.conformance.items import Item, all_children, children
 from gateway.conformance.places import Entries, Place
@@ -24,8 +24,8 @@ NATIVE = frozenset(
     "ppc-1 prr-1 qrs-1 qty-3 rat-1 ref-1 rng-2 rqg-1 sev-1 tim-1 tim-2 tim-4 tim-5 tim-6 tim-7 tim-8 tim-9 tim-10".split()
 )
 """The invariants of R4 that `fhir.validate` decides (docs/reference/validation.md; a test holds the two lists together)."""
-_HERE = frozenset({"dom-6"})
-"""Decided below in plain Python: asked of every resource, and simple."""
+_HERE = frozenset({"dom-6", "txt-1", "txt-2"})
+"""Decided below and in `rules` in plain Python."""
 
 VITAL_SIGNS = {
     "85353-1": "vitalspanel", "9279-1": "resprate", "8867-4": "heartrate", "2708-6": "oxygensat", "8310-5": "bodytemp",
@@ -43,9 +43,13 @@ def resource(run: Run, item: Item, place: Place, skip: frozenset[str]) -> Iterat
         return
     if item.type == "Bundle":
         place = Place(item, item, Entries.of(item), place.full_url)
-    if item.type not in ("Bundle", "Binary", "Parameters") and "text" not in item.value:
+    contained = item is not place.whole and item.path.endswith(".contained")
+    if item.type not in ("Bundle", "Binary", "Parameters") and "text" not in item.value and not contained:
         text = "dom-6: A resource should have narrative for robust management"
         yield Issue(Severity.WARNING, "invariant", item.at, text, "dom-6")
+    yield from rules.of_ids(item)
+    if item.type == "Bundle":
+        yield from rules.of_bundle(item, place)
     yield from element(run, item, place, skip)
     yield from _claimed(run, item, place)
 
@@ -63,13 +67,17 @@ def element(run: Run, item: Item, place: Place, skip: frozenset[str]) -> Iterato
         yield from references.base_target(item, types, place)
     if item.type == "Extension":
         yield from extensions.known(run, item, place)
+    if isinstance(item.value, dict):
+        yield from rules.of_value(item, place)
     for child in all_children(item):
         if child.is_resource:
             yield from resource(run, child, _inside(item, child, place), skip)
         elif isinstance(child.value, dict) or child.extra is not None or run.library.base_laws(child.path):
             yield from element(run, child, place, skip)
-        elif binding := run.library.base_binding(child.path):
-            yield from coding.issues(run.terms, child, binding, "", "")
+        else:
+            yield from rules.of_value(child, place)
+            if binding := run.library.base_binding(child.path):
+                yield from coding.issues(run.terms, child, binding, "", "")
 
 
 def _inside(holder: Item, child: Item, place: Place) -> Place:

@@ -12,7 +12,10 @@ code system `{"version", "content", "codes": {code: parent or ""}}`
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from gateway.fhir.elements import elements
 
 Json = dict[str, Any]
 CORE = "http://hl7.org/fhir/StructureDefinition/"
@@ -21,11 +24,26 @@ _STRONG = ("required", "extensible")
 _LIMITS = {"minValue": "least", "maxValue": "most"}
 
 
-def profile(definition: Json, base_keys: frozenset[str], base_bindings: Mapping[str, list[str]]) -> Json:
-    """Return a profile as a table row. Without a snapshot its differential is kept, to be laid over its base.
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What R4's own types say already (`r4-base.json`)."""
 
-    `base_keys` are the keys of R4's own invariants; `base_bindings` element path → `[strength, value set]` of R4.
-    """
+    keys: frozenset[str]
+    """The keys of R4's invariants."""
+    bindings: Mapping[str, list[str]]
+    """Element path → `[strength, value set]`."""
+    targets: Mapping[str, list[str]]
+    """Element path → the resource types that a Reference may point at."""
+
+    @classmethod
+    def of(cls, tables: Json) -> Base:
+        """Return it from the tables of `packages.base_tables`."""
+        keys = frozenset(law[0] for laws in tables["laws"].values() for law in laws)
+        return cls(keys | {"ele-1", "ext-1"}, tables["bindings"], tables["targets"])
+
+
+def profile(definition: Json, base: Base) -> Json:
+    """Return a profile as a table row. Without a snapshot its differential is kept, to be laid over its base."""
     listed = definition.get("snapshot", {}).get("element")
     made: Json = {
         "version": definition.get("version", ""),
@@ -38,9 +56,11 @@ def profile(definition: Json, base_keys: frozenset[str], base_bindings: Mapping[
         listed = definition.get("differential", {}).get("element", [])
     if definition.get("type") == "Extension":
         made["context"] = [[one["type"], one["expression"]] for one in definition.get("context", []) if "type" in one]
+        if any(element["path"] == "Extension" and element.get("isModifier") for element in listed):
+            made["modifier"] = True
     sliced = {element.get("id", "").rpartition(":")[0] for element in listed if "sliceName" in element}
     for element in listed:
-        if row := _row(element, base_keys, base_bindings, sliced):
+        if (row := _row(element, base, sliced)) is not None:
             made["elements"][_id(element)] = row
     return made
 
@@ -51,18 +71,14 @@ def _id(element: Json) -> str:
     return element["path"] + (f":{element['sliceName']}" if "sliceName" in element else "")
 
 
-def _row(
-    element: Json, base_keys: frozenset[str], base_bindings: Mapping[str, list[str]], sliced: set[str]
-) -> Json | None:
+def _row(element: Json, known: Base, sliced: set[str]) -> Json | None:
     base = element.get("base", {})
     row: Json = {}
     if element.get("min", 0) and element["min"] != base.get("min"):
         row["min"] = element["min"]
     if element.get("max", "*") != "*" and element["max"] != base.get("max"):
         row["max"] = int(element["max"])
-    types = [_type(declared) for declared in element.get("type", [])]
-    choice = str(base.get("path", element["path"])).endswith("[x]")
-    if any(len(one) > 1 for one in types) or (types and (choice or "sliceName" in element)):
+    if types := _types(element, known):
         row["types"] = types
     for name, value in element.items():
         for kind in ("fixed", "pattern"):
@@ -76,9 +92,9 @@ def _row(
     binding = element.get("binding", {})
     if binding.get("strength") in _STRONG and "valueSet" in binding:
         bound = [binding["strength"], binding["valueSet"]]
-        if [bound[0], unversioned(bound[1])] != base_bindings.get(base.get("path", "")):
+        if [bound[0], unversioned(bound[1])] != known.bindings.get(base.get("path", "")):
             row["binding"] = bound
-    if laws := list(_laws(element, base_keys)):
+    if laws := list(_laws(element, known.keys)):
         row["laws"] = laws
     if slicing := _slicing(element, sliced):
         row["slicing"] = slicing
@@ -90,6 +106,26 @@ def _row(
 def unversioned(canonical: str) -> str:
     """Return a canonical without its version."""
     return canonical.partition("|")[0]
+
+
+def _types(element: Json, known: Base) -> list[Json]:
+    """Return the types of an element, none where they say no more than its base type does."""
+    path = str(element.get("base", {}).get("path", element["path"]))
+    types = [_type(declared) for declared in element.get("type", [])]
+    for one in types:
+        targets = [unversioned(target).removeprefix(CORE) for target in one.get("targets", ())]
+        if targets and sorted(targets) == sorted(known.targets.get(path, ())):
+            del one["targets"]
+    if any(len(one) > 1 for one in types):
+        return types
+    owner, _, name = path.rpartition(".")
+    if not name.endswith("[x]"):
+        return types if "sliceName" in element and element["path"].endswith("[x]") else []
+    try:
+        allowed = {one.type_path for one in elements(owner).values() if one.choice == name[:-3]}
+    except KeyError:
+        allowed = set()
+    return types if {one["code"] for one in types} != allowed or "sliceName" in element else []
 
 
 def _type(declared: Json) -> Json:

@@ -83,6 +83,8 @@ class Profile:
     root: Node
     context: tuple[tuple[str, str], ...] = ()
     """Of an extension: where it may stand, (kind, expression)."""
+    modifies: bool = False
+    """Of an extension: whether it is a modifierExtension."""
 
 
 def law(row: list[str]) -> Law:

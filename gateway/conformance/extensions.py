@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gateway.conformance.definitions import Profile
 from gateway.conformance.issue import Issue, Severity
-from gateway.conformance.items import Item, shape
+from gateway.conformance.items import Item, children, shape
 from gateway.conformance.places import Place
 
 if typing.TYPE_CHECKING:
@@ -29,17 +29,34 @@ def known(run: Run, item: Item, place: Place) -> Iterator[Issue]:
         yield Issue(Severity.ERROR, "value", item.at, "the url of an extension is absolute", "ext-url")
         return
     found = run.library.profile(url)
+    modifies = item.at.rpartition(".")[2].startswith("modifierExtension")
     if found is None or found.type != "Extension":
-        modifies = ".modifierExtension[" in item.at.rpartition(".")[2] or "modifierExtension" in item.at.rpartition(".")[2]
         severity = Severity.WARNING if modifies else Severity.INFORMATION
         text = "this extension is not known here, and was not checked"
         yield Issue(severity, "not-found", item.at, text, "extension-unknown")
         return
     yield from run.profile(item, found, place)
+    yield from _parts(item, found)
+    if modifies != found.modifies:
+        text = "this extension is a modifierExtension" if found.modifies else "this extension is no modifierExtension"
+        yield Issue(Severity.ERROR, "structure", item.at, text, "ext-modifier", found.url)
     if found.context and not _may_stand(item, found, place):
         allowed = ", ".join(sorted({expression for _, expression in found.context})[:5])
         text = f"this extension stands on {allowed}"
         yield Issue(Severity.ERROR, "structure", item.at, text, "ext-context", found.url)
+
+
+def _parts(item: Item, profile: Profile) -> Iterator[Issue]:
+    """Give the parts of a complex extension that its definition does not have."""
+    holder = profile.root.children.get("extension")
+    if holder is None or not holder.slices:
+        return
+    defined = {part.children["url"].fixed for part in holder.slices.values() if "url" in part.children}
+    for part in children(item, "extension"):
+        url = part.value.get("url") if isinstance(part.value, dict) else None
+        if isinstance(url, str) and ":" not in url and url not in defined:
+            text = "this extension has no such part"
+            yield Issue(Severity.ERROR, "structure", part.at, text, "ext-part", profile.url)
 
 
 def _is_inside_extension(item: Item) -> bool:

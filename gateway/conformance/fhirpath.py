@@ -153,7 +153,8 @@ def _functions(around: Surroundings) -> dict[str, dict[str, Any]]:
     """Return the functions that the library lacks or that must be other here, as its registry writes them."""
 
     def resolve(values: list[Any]) -> list[Any]:
-        return [one for value in values if (one := around.resolve(value)) is not None]
+        found = [one for value in values if (one := around.resolve(value)) is not None]
+        return [ResourceNode.create_node(one, one.get("resourceType")) for one in found]
 
     def conforms(values: list[Any], profile: str) -> list[bool]:
         return [around.conforms(values[0], profile)] if len(values) == 1 else []
@@ -185,11 +186,18 @@ def _functions(around: Surroundings) -> dict[str, dict[str, Any]]:
             for name, (function, count) in strings.items()
         },
         **{name: {**invocation_registry[name], "fn": _scoped(invocation_registry[name]["fn"])} for name in _MACROS},
+        "isOp": {**invocation_registry["isOp"], "fn": _is_something(invocation_registry["isOp"]["fn"])},
+        "is": {**invocation_registry["is"], "fn": _is_something(invocation_registry["is"]["fn"])},
         "trace": {"fn": lambda _, values, *__: values, "arity": {0: [], 1: ["String"], 2: ["String", "Expr"]}},
     }
 
 
 _MACROS: Final = ("where", "select", "all", "exists", "repeat", "iif", "aggregate")
+
+
+def _is_something(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `is` as HL7's validator reads it: nothing is of no type. R4's own invariants count on that (ras-2)."""
+    return lambda state, values, *rest: function(state, values, *rest) if values else [False]
 
 
 def _on_data(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:

@@ -52,3 +52,14 @@ def has_content(div: str) -> bool:
     except Incorrect:
         return True  # txt-1 says what is wrong
     return any(str(element.tag) == f"{XHTML}img" for element in root.iter()) or bool("".join(root.itertext()).strip())
+
+
+def broken_links(div: str, known: set[str | None]) -> bool:
+    """Say whether a link to `#name` finds neither an id or anchor in the narrative nor a resource of `known` ids."""
+    try:
+        root = xml.parse(div.encode(), depth_max=DEPTH_MAX)
+    except Incorrect:
+        return False
+    anchors = {value for element in root.iter() for name in ("id", "name") if (value := element.get(name))}
+    links = {str(element.get("href"))[1:] for element in root.iter() if str(element.get("href")).startswith("#")}
+    return bool(links - anchors - known - {""})

@@ -93,6 +93,7 @@ class Library:
             package=package,
             root=tree(rows, row["type"]),
             context=tuple((kind, expression) for kind, expression in row.get("context", ())),
+            modifies=row.get("modifier", False),
         )
 
     def _rows(self, row: Json, package: str, depth: int) -> dict[str, Json]:

@@ -44,14 +44,14 @@ def read_archive(path: Path, base: Json) -> Json:
     Raises Misconfigured for what is not a FHIR package of R4, or over the limits.
     """
     made: Json = {"package": {}, "profiles": {}, "value_sets": {}, "code_systems": {}}
-    keys = frozenset(law[0] for laws in base["laws"].values() for law in laws) | {"ele-1", "ext-1"}
+    known = compact.Base.of(base)
     try:
         for name, text in _files(path):
             content = orjson.loads(text)
             if name == "package.json":
                 made["package"] = _manifest(content)
             elif isinstance(content, dict) and "url" in content and (kind := _KINDS.get(content.get("resourceType"))):
-                made[kind][content["url"]] = _compact(kind, content, keys, base)
+                made[kind][content["url"]] = _compact(kind, content, known)
     except (OSError, tarfile.TarError, EOFError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise Misconfigured(f"SUNDBRO_PACKAGES: {path.name} is not a FHIR package: {type(error).__name__}") from None
     if not made["package"]:
@@ -59,10 +59,10 @@ def read_archive(path: Path, base: Json) -> Json:
     return {name: made[name] if name == "package" else dict(sorted(made[name].items())) for name in made}
 
 
-def _compact(kind: str, content: Json, keys: frozenset[str], base: Json) -> Json:
+def _compact(kind: str, content: Json, known: compact.Base) -> Json:
     match kind:
         case "profiles":
-            return compact.profile(content, keys, base["bindings"])
+            return compact.profile(content, known)
         case "value_sets":
             return compact.value_set(content)
     return compact.code_system(content)
