@@ -1,4 +1,4 @@
-"""One gateway for all of this folder, with what the questions of others expect to find in it."""
+"""A gateway, and what the questions of others expect to find in it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ class Api:
         return httpx.Client(base_url=self.base, headers=self.headers, timeout=60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A gateway for each file: what one writes, the other does not count."""
     with Gateway(tmp_path_factory.mktemp("others"), translators=1) as gateway:
         yield Api(f"http://{gateway.http}/fhir", gateway.token("--scope", *SCOPES))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ward(api: Api) -> dict[str, Any]:
     """Some patients with measurements, as the published questions expect them: panels of blood pressure among them."""
     with api.client() as client:

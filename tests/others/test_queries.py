@@ -141,5 +141,4 @@ def test_question(api: Api, ward: dict[str, Any], name: str) -> None:
 
     parameters = {key: fill(str(value)) for key, value in query.get("params", {}).items()}
     with api.client() as client:
-        # other tests of this folder write too: what is counted is the ward's
         WANTED[name](client.get("/" + fill(query["path"]), params=parameters, headers=query.get("headers", {})))

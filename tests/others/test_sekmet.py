@@ -6,7 +6,6 @@ reason, and fails the day it passes unnoticed.
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -60,12 +59,6 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         [uv, "tool", "run", "--quiet", "--from", SEKMET, "sekmet", *words],
         cwd=folder, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
-
-
-def reports(folder: Path) -> list[dict[str, Any]]:
-    newest = max((path for path in (folder / "reports").glob("*/*.json") if not path.name.startswith("TestReport")))
-    found = json.loads(newest.read_text())
-    return list(found if isinstance(found, list) else found["results"])
 
 
 def test_every_scenario_of_the_library_is_run_or_named_with_its_reason(sekmet: Path) -> None:
