@@ -8,9 +8,11 @@ from gateway.access.decide import (
     Permitted,
     Read,
     Search,
+    TypeHistory,
     VersionRead,
     Why,
     decide,
+    open_to,
 )
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "Permitted",
     "Read",
     "Search",
+    "TypeHistory",
     "VersionRead",
     "Why",
     "decide",
+    "open_to",
 ]
