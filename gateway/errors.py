@@ -18,6 +18,7 @@ Requests have one table, kind → status → issue code (FHIR issue-type), here 
     │   ├── Gone               410 deleted
     │   ├── NotAllowed         405 not-supported
     │   ├── NotAcceptable      406 not-supported
+    │   ├── TooSlow            408 timeout       the body did not come in time
     │   ├── Conflict           409 conflict
     │   ├── PreconditionFailed 412 conflict
     │   ├── TooLarge           413 too-long
@@ -106,6 +107,13 @@ class NotAcceptable(Refused):
 
     status = 406
     issue = "not-supported"
+
+
+class TooSlow(Refused):
+    """408: the body did not come in time."""
+
+    status = 408
+    issue = "timeout"
 
 
 class Conflict(Refused):

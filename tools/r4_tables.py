@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAPPINGS = ROOT / "mappings" / "fhir"
 R4_JSON = ROOT / "gateway" / "fhir" / "r4.json"
 FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
+IN_EVERY_SUMMARY = {"id", "meta", "implicitRules", "extension", "modifierExtension"}
 LEGEND = (
     "# Source: the FHIR R4 definitions, package hl7.fhir.core 4.0.1 (HL7, CC0), by tools/r4_tables.py.\n# {about}\n"
 )
@@ -151,6 +152,33 @@ def elements(r4b: Elements, differing: list[dict[str, str]]) -> Elements:
     return _reachable(table)
 
 
+def orders(r4: Elements, table: Elements) -> list[dict[str, str]]:
+    """Return a row for each type whose elements R4 has in another order than `table`: XML is written in R4's."""
+    return [{"type": path, "elements": " ".join(r4[path])} for path, named in table.items() if [*named] != [*r4[path]]]
+
+
+def summaries(folder: Path) -> list[dict[str, str]]:
+    """Return a row for each resource type: what `_summary=true` keeps, without id, meta and implicitRules; and for each
+    backbone element in such a row of which it keeps a part.
+    """
+    rows = []
+    for definition in _structures(folder):
+        if definition["kind"] != "resource":
+            continue
+        flags: dict[str, dict[str, bool]] = {}
+        for element in definition["snapshot"]["element"]:
+            owner, _, name = element["path"].rpartition(".")
+            if owner and element["max"] != "0":
+                flags.setdefault(owner, {})[name] = element.get("isSummary", False)
+        for path, named in flags.items():
+            owner, _, last = path.rpartition(".")
+            kept = [name for name, flag in named.items() if flag and name not in IN_EVERY_SUMMARY]
+            partly = flags.get(owner, {}).get(last) and kept and set(named) - set(kept) - IN_EVERY_SUMMARY
+            if not owner or partly:
+                rows.append({"type": path, "elements": " ".join(kept)})
+    return rows
+
+
 def _reachable(table: Elements) -> Elements:
     """Leave out backbone types that no type leads to any more."""
     seen: set[str] = set()
@@ -167,6 +195,8 @@ def r4_json() -> str:
     """Return the text of gateway/fhir/r4.json."""
     differing = [dict(row) for row in _rows("r4-differences")]
     table = elements(authority.elements(), differing)
+    for row in _rows("r4-order"):
+        table[row["type"]] = {name: table[row["type"]][name] for name in row["elements"].split(" ")}
     bound = {row["element"]: row["value_set"] for row in _rows("required-bindings")}
     codes: dict[str, dict[str, list[str]]] = {}
     for row in _rows("required-codes"):
@@ -217,11 +247,24 @@ def _write(name: str, about: str, columns: list[str], rows: list[dict[str, str]]
 
 def _write_mappings(folder: Path) -> None:
     r4, bindings = definitions(folder)
+    differing = differences(r4, authority.elements())
     _write(
         "r4-differences",
         "Elements that R4 (the wire) and R4B (the models of fhir.resources) define differently; R4 wins.",
         ["type", "element", "r4", "r4b"],
-        differences(r4, authority.elements()),
+        differing,
+    )
+    _write(
+        "r4-order",
+        "Types whose elements R4 and R4B have in different order, in the order of R4.",
+        ["type", "elements"],
+        orders(r4, elements(authority.elements(), differing)),
+    )
+    _write(
+        "summary-elements",
+        "What _summary=true keeps of a resource type, or of an element inside it; id, meta, implicitRules, extensions aside.",
+        ["type", "elements"],
+        summaries(folder),
     )
     _write(
         "required-bindings",

@@ -16,7 +16,8 @@ from adapters.municipal_medcom.message import IDENTITY, Fault, Message, Part, ch
 from gateway.errors import Incorrect, Unprocessable
 from gateway.fhir.issue import Issue
 from gateway.fhir.validate import validate
-from gateway.formats import fhirxml, json, xml
+from gateway.fhir import xml as fhirxml
+from gateway.formats import json, xml
 from gateway.model import Feed, Piece, RawMessage, Reason, RejectionCode, Resource, Trace, Translation
 from gateway.terminology.context import Context
 

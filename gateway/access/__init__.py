@@ -12,10 +12,12 @@ from gateway.access.decide import (
     Read,
     Search,
     Update,
+    TypeHistory,
     VersionRead,
     Why,
     Writing,
     decide,
+    open_to,
 )
 
 __all__ = [
@@ -30,8 +32,10 @@ __all__ = [
     "Read",
     "Search",
     "Update",
+    "TypeHistory",
     "VersionRead",
     "Why",
     "Writing",
     "decide",
+    "open_to",
 ]

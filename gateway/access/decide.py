@@ -8,6 +8,7 @@ door: they will narrow `Search.query`, not filter what comes back, and a refused
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, TypeVar
 
@@ -84,6 +85,14 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeHistory:
+    """The versions of all resources of one type; of several types, a decision for each."""
+
+    type: str
+    letter: ClassVar[Letter] = Letter.SEARCH
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """A type-level search."""
 
@@ -134,7 +143,7 @@ class Delete:
 
 Writing = Create | Update | Patch | Delete
 """Where a condition finds what is written, or whether it is, that question is a Search to be decided as well."""
-Intent = Read | VersionRead | History | Search | Writing
+Intent = Read | VersionRead | History | TypeHistory | Search | Writing
 I_co = TypeVar("I_co", bound=Intent, covariant=True)
 I_ = TypeVar("I_", bound=Intent)
 _SEAL: Final = object()
@@ -150,6 +159,17 @@ class Permitted(Generic[I_co]):
             raise TypeError("only access.decide permits")
         self.intent: Final = intent
         self.actor: Final = actor
+
+
+def open_to(actor: Actor, letter: Letter, types: Iterable[str]) -> list[str]:
+    """Return those of some types that the actor has any right to: what a question about all types is narrowed to.
+
+    Each is still decided by itself. Raises NotPermitted when there is none.
+    """
+    found = [name for name in types if actor.scopes.allow(name, letter)]
+    if not found:
+        raise NotPermitted(f"no scope of this token opens .{letter.value} of any type", Why.NO_SCOPE)
+    return found
 
 
 def decide(actor: Actor, intent: I_) -> Permitted[I_]:

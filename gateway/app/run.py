@@ -73,7 +73,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
     async with contextlib.AsyncExitStack() as stack:
         if traced:
             stack.callback(traced.stop)
+        imports = asyncio.create_task(web.prepare(), name="imports")
         url = await stack.enter_async_context(root.database(settings, tell=tell))
+        await imports
         parts = await stack.enter_async_context(root.parts(settings, url, tell))
         if "publish" in roles:
             publisher = Publisher(

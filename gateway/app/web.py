@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from starlette.routing import Router
+from starlette.routing import BaseRoute
 
 from gateway.app import doors
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
+from gateway.formats.packed import Limits
 from gateway.identity.local import LocalIssuer
 from gateway.observe import metrics
 from gateway.operate.health import Health
 from gateway.receive.intake import Intake
 from gateway.receive.receipts import Receipts
-from gateway.serve.api import ROOT, FhirApi
+from gateway.serve.api import FhirApi
 
 BACKLOG = 1024
 GRACE_SECONDS = 20
@@ -44,15 +46,20 @@ class _Server(uvicorn.Server):
 
 def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: Receipts) -> tuple[Any, Health]:
     """Return the ASGI application of these roles, and its health pages."""
+    from gateway.serve import framework  # noqa: PLC0415  FastAPI takes half a second: `prepare` has begun with it
+
     health = Health({"database": parts.store.ready, "backbone": parts.backbone.ready}, metrics.exposition)
-    routes: list[Any] = list(health.routes())
+    routes: list[BaseRoute] = list(health.routes())
     if "receive" in roles:
         routes += doors.http_door(parts, intake, receipts).routes()
-    rest = Router(routes=routes, redirect_slashes=False)
-    if "serve" not in roles:
-        return rest, health
+    fhir = fhir_api(parts) if "serve" in roles else None
+    return framework.application(routes, fhir), health
+
+
+def fhir_api(parts: Parts) -> FhirApi:
+    """Return the FHIR API over these parts."""
     settings = parts.settings
-    fhir = FhirApi(
+    return FhirApi(
         parts.store,
         identity=LocalIssuer.open(settings, parts.clock).verifier(),
         address=settings.public_url or f"http://{settings.http}",
@@ -61,13 +68,13 @@ def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: R
         body_bytes_max=settings.body_bytes_max,
         tell=parts.tell,
         clock=parts.clock,
+        limits=Limits.of(settings),
     )
 
-    async def both(scope: Any, receive: Any, send: Any) -> None:
-        below = scope["type"] == "http" and (scope["path"] == ROOT or scope["path"].startswith(ROOT + "/"))
-        await (fhir if below else rest)(scope, receive, send)
 
-    return both, health
+async def prepare() -> None:
+    """Import what takes its time beside the event loop, while a database starts."""
+    await asyncio.to_thread(importlib.import_module, "gateway.serve.framework")
 
 
 @contextlib.asynccontextmanager

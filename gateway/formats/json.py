@@ -108,6 +108,13 @@ def loads(data: bytes | str, *, depth_max: int = DEPTH_MAX) -> Any:
     return value
 
 
+def look(data: bytes) -> Any:
+    """Read what this house has written, fast, to look something up in it: fractions are floats here, so nothing of it
+    is ever written again.
+    """
+    return orjson.loads(data)
+
+
 def _utf8(data: bytes | str) -> bytes:
     if isinstance(data, str):
         try:

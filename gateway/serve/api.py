@@ -8,36 +8,53 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from gateway import errors
 from gateway.access import Actor
 from gateway.clock import Clock, SystemClock
 from gateway.fhir.ids import Ids
+from gateway.formats.packed import Limits
 from gateway.identity import Principal
 from gateway.observe import events
 from gateway.serve import answer as answers
-from gateway.serve import metadata, read
-from gateway.serve.answer import Answer, Header
-from gateway.serve.asking import BODY_BYTES_MAX, Asking, Receive, Scope, Send, form, media_type, pairs_of, whole
+from gateway.serve import body as bodies
+from gateway.serve import media, operation, read, sending
+from gateway.serve.answer import Answer
+from gateway.serve.asking import Asking, Receive, Scope, Send, form, pairs_of
 from gateway.serve.create import CreateHandler
 from gateway.serve.delete import DeleteHandler
 from gateway.serve.history import HistoryHandler
 from gateway.serve.lanes import Lanes
+from gateway.serve.metadata import Capabilities
+from gateway.serve.operation import Operation
 from gateway.serve.paging import Pages
 from gateway.serve.patch import PatchHandler
 from gateway.serve.perform import Performer
 from gateway.serve.permitted import PermittedStore
-from gateway.serve.pretty import pretty
-from gateway.serve.routes import Interaction, find
+from gateway.serve.routes import FORM, TABLE, Interaction, Matched, Routes
 from gateway.serve.search import SearchHandler
+from gateway.serve.shaping import shaped_answer
 from gateway.serve.transaction import TransactionHandler
 from gateway.serve.update import UpdateHandler
 from gateway.store.port import Store
 
 Handler = Callable[[Actor, Asking], Awaitable[Answer]]
 ROOT: Final = "/fhir"
+_BODIES: Final = frozenset({"POST", "PUT", "PATCH"})
+_PREFERS_HANDLING: Final = frozenset(
+    {
+        Interaction.READ,
+        Interaction.VREAD,
+        Interaction.HISTORY,
+        Interaction.HISTORY_TYPE,
+        Interaction.HISTORY_SYSTEM,
+        Interaction.SEARCH,
+        Interaction.SEARCH_SYSTEM,
+        Interaction.SEARCH_COMPARTMENT,
+    }
+)
 
 
 class Authenticates(Protocol):
@@ -52,7 +69,8 @@ class FhirApi:
     """The API over a store.
 
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
-    (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons.
+    (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons. `operations` are rows
+    with their handlers.
     """
 
     def __init__(
@@ -63,21 +81,33 @@ class FhirApi:
         address: str,
         secret: bytes,
         ids: Ids | None = None,
-        body_bytes_max: int = BODY_BYTES_MAX,
         tell: events.Tell = events.silent,
         clock: Clock | None = None,
+        limits: Limits | None = None,
+        operations: Sequence[tuple[Operation, operation.Handler]] = (),
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
         permitted, pages = PermittedStore(store), Pages(secret, clock)
         self._identity = identity
         self._tell = tell
-        self._capabilities = metadata.capabilities(self.base, _version(), clock)
+        self._limits = limits or Limits()
+        self.operations = tuple(row for row, _ in operations)
+        self.routes = Routes((*TABLE, *(route for row in self.operations for route in operation.rows(row))))
+        self._operations = {(row.code, row.types): handler for row, handler in operations}
+        self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations)
+        history = HistoryHandler(permitted, pages, self.base)
+        search = SearchHandler(permitted, pages, self.base, clock)
         self._handlers: dict[Interaction, Handler] = {
             Interaction.READ: lambda actor, asking: read.read(permitted, actor, asking),
             Interaction.VREAD: lambda actor, asking: read.vread(permitted, actor, asking),
-            Interaction.HISTORY: HistoryHandler(permitted, pages, self.base),
-            Interaction.SEARCH: SearchHandler(permitted, pages, self.base, clock),
+            Interaction.HISTORY: history,
+            Interaction.HISTORY_TYPE: history.all,
+            Interaction.HISTORY_SYSTEM: history.all,
+            Interaction.SEARCH: search,
+            Interaction.SEARCH_SYSTEM: search,
+            Interaction.SEARCH_COMPARTMENT: search,
+            Interaction.OPERATION: self._operate,
         }
         performer = Performer(permitted, Lanes(store, (ids or Ids(secret)).lane), clock, self.base)
         self._handlers |= {
@@ -89,60 +119,57 @@ class FhirApi:
                 performer, self._handle, self.base, clock, lambda error: self._note(error, Interaction.TRANSACTION)
             ),
         }
-        self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, whose path begins with `/fhir`."""
         begun = time.perf_counter()
         interaction, kind = Interaction.UNKNOWN, ""
-        content_type, indented = answers.FHIR_JSON, False
+        headers, wanted, indented = dict(scope["headers"]), media.JSON, False
         try:
-            headers = dict(scope["headers"])
-            matched = find(scope["method"], scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(ROOT))
-            interaction, kind = matched.route.interaction, matched.type
-            actor = None
-            if matched.route.letter is not None:
-                actor = self._identity.authorise(headers.get(b"authorization", b"").decode("latin-1")).actor
-            pairs = pairs_of(scope["query_string"])
-            body = b""
-            if interaction is Interaction.SEARCH and scope["method"] == "POST":
-                pairs += pairs_of(await form(receive, headers.get(b"content-type", b"").decode("latin-1")))
-            elif scope["method"] in {"POST", "PUT", "PATCH"}:
-                body = await whole(receive, self._body_bytes_max)
-            asking = Asking(matched, headers, pairs, actor, body)
+            asking = Asking(Matched(TABLE[0]), headers, pairs_of(scope["query_string"]))
+            wanted = media.wanted(asking.header(b"accept"), asking.take("_format"))
             indented = asking.take("_pretty") == "true"
-            content_type = media_type(asking.header(b"accept"), asking.take("_format"))
-            answer = await self._handle(actor, asking)
+            path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(ROOT)
+            asking.matched = matched = self.routes.find(scope["method"], path)
+            interaction, kind = matched.route.interaction, matched.type
+            if matched.route.letter is None:
+                answer = self.capabilities.answer(asking)
+            else:
+                asking.actor = self._identity.authorise(asking.header(b"authorization")).actor
+                if scope["method"] in _BODIES:
+                    await self._take_in(asking, receive)
+                answer = await self._handle(asking.actor, asking)
+            if b"prefer" in headers and interaction in _PREFERS_HANDLING:
+                answer.headers += answers.handling_applied(asking.preference("handling"))
         except Exception as error:  # noqa: BLE001 - the last place where a bug can become an answer
             answer = answers.refusal(error)
             self._note(error, interaction)
-        body = pretty(answer.resource) if indented and answer.resource else answer.resource
-        await _send(send, answer, body, content_type, head=scope["method"] == "HEAD")
-        self._tell(events.RequestAnswered(interaction.value, kind, answer.status, time.perf_counter() - begun))
+        status = await sending.send(send, answer, headers, wanted, indented=indented, head=scope["method"] == "HEAD")
+        self._tell(events.RequestAnswered(interaction.value, kind, status, time.perf_counter() - begun))
 
-    async def _handle(self, actor: Actor | None, asking: Asking) -> Answer:
-        matched = asking.matched
-        if matched.route.interaction is Interaction.CAPABILITIES:
-            return Answer(200, self._capabilities)
-        if actor is None:
-            raise AssertionError("a route that needs no token has no handler here")
-        return await self._handlers[matched.route.interaction](actor, asking)
+    async def _handle(self, actor: Actor, asking: Asking) -> Answer:
+        return await self._handlers[asking.matched.route.interaction](actor, asking)
+
+    async def _take_in(self, asking: Asking, receive: Receive) -> None:
+        """Read the body; a form's pairs stand with those of the address."""
+        asking.body = await bodies.read(
+            receive,
+            encoding=asking.header(b"content-encoding"),
+            length=asking.header(b"content-length"),
+            limits=self._limits,
+        )
+        if asking.matched.route.takes == (FORM,):
+            asking.pairs += form(asking.body, asking.header(b"content-type"))
+
+    async def _operate(self, actor: Actor, asking: Asking) -> Answer:
+        route = asking.matched.route
+        return await shaped_answer(self._operations[route.code, route.types], actor, asking)
 
     def _note(self, error: Exception, interaction: Interaction) -> None:
         if word := answers.why(error):
             self._tell(events.AccessRefused(interaction.value, word))
         elif not isinstance(error, errors.SundbroError):
             self._tell(events.RoleCrashed("serve", _where(error)))
-
-
-async def _send(send: Send, answer: Answer, body: bytes, content_type: str, *, head: bool) -> None:
-    headers: list[Header] = [*answers.EVERY_ANSWER, *answer.headers]
-    if body:
-        headers.append((b"content-type", f"{content_type}; charset=utf-8".encode()))
-    if answer.status != 304:  # noqa: PLR2004
-        headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
 
 
 def _where(error: BaseException) -> str:
@@ -156,7 +183,8 @@ def _where(error: BaseException) -> str:
     return type(error).__name__ + place
 
 
-def _version() -> str:
+def version() -> str:
+    """Return the version of this program, `0` where it was not installed."""
     try:
         return importlib.metadata.version("sundbro")
     except importlib.metadata.PackageNotFoundError:

@@ -10,22 +10,18 @@ from typing import Any, Final
 
 from gateway import errors
 from gateway.access import Actor
+from gateway.fhir import xml
 from gateway.formats import json
 from gateway.model import Resource
-from gateway.serve.answer import FHIR_JSON
-from gateway.serve.routes import Matched
+from gateway.serve import media
+from gateway.serve.routes import FORM, Matched
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-FORM: Final = "application/x-www-form-urlencoded"
 FORM_BYTES_MAX: Final = 64 << 10
-BODY_BYTES_MAX: Final = 16 << 20
 _FIELDS_MAX: Final = 200
-_JSON: Final = ("application/fhir+json", "application/json", "json", "text/json", "application/json+fhir")
-_RANGES: Final = ("*/*", "application/*")
-_FHIR_VERSIONS: Final = ("4.0", "4.0.1")
 
 
 @dataclass(slots=True)
@@ -52,17 +48,31 @@ class Asking:
 
     def resource(self) -> Resource:
         """Return the resource that was sent, parsed, not validated. Raises Incorrect, UnsupportedMedia."""
-        kind = self.header(b"content-type").partition(";")[0].strip().lower()
-        if kind not in _JSON:
-            raise errors.UnsupportedMedia("a resource comes as application/fhir+json")
+        if media.sent_as_xml(self.header(b"content-type")):
+            return xml.loads(self.body)
         sent = json.loads(self.body)
         if not isinstance(sent, dict):
             raise errors.Incorrect("a resource is a JSON object")
         return sent
 
+    def preference(self, name: str) -> str:
+        """Return what the caller prefers, of `Prefer: return=minimal, handling=lenient`; '' when it does not say."""
+        header = self.headers.get(b"prefer")
+        return _preferences(header).get(name, "") if header else ""
+
     def lenient(self) -> bool:
         """Say whether the caller prefers what is not understood to be ignored (Prefer: handling=lenient)."""
-        return "handling=lenient" in self.header(b"prefer").replace(" ", "").split(",")
+        return self.preference("handling") == "lenient"
+
+
+@functools.lru_cache(maxsize=256)
+def _preferences(header: bytes) -> dict[str, str]:
+    """Read RFC 7240 preferences; of a name that stands twice the first counts, parameters of a preference do not."""
+    made: dict[str, str] = {}
+    for part in header.decode("latin-1").split(","):
+        name, _, value = part.partition(";")[0].partition("=")
+        made.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    return made
 
 
 def pairs_of(query: bytes) -> list[tuple[str, str]]:
@@ -79,60 +89,12 @@ def pairs_of(query: bytes) -> list[tuple[str, str]]:
         raise errors.Incorrect("the parameters are not percent-encoded UTF-8, or there are too many") from error
 
 
-async def form(receive: Receive, content_type: str) -> bytes:
-    """Return the body of a POST _search. Raises UnsupportedMedia for another content type, TooLarge over 64 KiB."""
-    body = await whole(receive, FORM_BYTES_MAX)
-    if body and content_type.partition(";")[0].strip().lower() != FORM:
-        raise errors.UnsupportedMedia(f"the parameters come as {FORM}")
-    return body
-
-
-async def whole(receive: Receive, bytes_max: int) -> bytes:
-    """Return a body. Raises TooLarge beyond `bytes_max`, Incorrect when its sender goes away."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise errors.Incorrect("the body ended early")
-        body = event.get("body", b"")
-        parts.append(body)
-        size += len(body)
-        if size > bytes_max:
-            raise errors.TooLarge(f"a body here has at most {bytes_max} bytes")
-        if not event.get("more_body"):
-            break
-    return b"".join(parts)
-
-
-def media_type(accept: str, format_: str) -> str:
-    """Return the content type of the answer; `_format` goes before Accept. Raises NotAcceptable."""
-    return _by_format(format_) if format_ else _by_accept(accept)
-
-
-def _by_format(format_: str) -> str:
-    kind = format_.replace(" ", "+").partition(";")[0].strip().lower()  # a plus sign that nobody encoded
-    if kind not in _JSON:
-        raise errors.NotAcceptable("this server answers in JSON only, for now", at="_format")
-    return "application/json" if kind == "application/json" else FHIR_JSON
-
-
-@functools.lru_cache(maxsize=512)
-def _by_accept(accept: str) -> str:
-    best = (0.0, 0, FHIR_JSON) if accept.strip() else (1.0, 0, FHIR_JSON)
-    for part in accept.split(","):
-        kind, *rest = (piece.strip().lower() for piece in part.split(";"))
-        options = dict(piece.split("=", 1) for piece in rest if "=" in piece)
-        try:
-            weight = float(options.get("q", "1"))
-        except ValueError:
-            continue
-        if options.get("fhirversion", _FHIR_VERSIONS[0]) not in _FHIR_VERSIONS:
-            continue
-        if kind in _RANGES:
-            best = max(best, (weight, 0, FHIR_JSON))
-        elif kind in _JSON:
-            best = max(best, (weight, 1, "application/json" if kind == "application/json" else FHIR_JSON))
-    if best[0] <= 0:
-        raise errors.NotAcceptable("this server answers in application/fhir+json (FHIR 4.0) only, for now", at="Accept")
-    return best[2]
+def form(body: bytes, content_type: str) -> list[tuple[str, str]]:
+    """Return the pairs of a POST _search. Raises UnsupportedMedia for another content type, TooLarge over 64 KiB."""
+    if not body:
+        return []
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        raise errors.UnsupportedMedia(f"the parameters come as {FORM}", at="Content-Type")
+    if len(body) > FORM_BYTES_MAX:
+        raise errors.TooLarge(f"a form has at most {FORM_BYTES_MAX} bytes")
+    return pairs_of(body)

@@ -1,4 +1,4 @@
-"""Bundles put together from stored bytes: nothing that was stored is parsed on its way out."""
+"""Bundles put together from stored bytes: nothing that was stored is parsed on its way out, unless a shape is asked for."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from collections.abc import Iterable, Sequence
 from gateway.clock import instant
 from gateway.formats import json
 from gateway.serve.answer import etag
+from gateway.serve.shaping import Shape
 from gateway.store.port import Version
+
+_MATCH = b',"search":{"mode":"match"}}'
+_INCLUDE = b',"search":{"mode":"include"}}'
+_OUTCOME = b',"search":{"mode":"outcome"}}'
 
 
 def bundle(kind: str, *, links: Iterable[tuple[str, str]], entries: Sequence[bytes], total: int | None = None) -> bytes:
     """Return a Bundle of `kind` (searchset, history). Empty lists are left out, as FHIR wants."""
     parts = [f'{{"resourceType":"Bundle","type":"{kind}"'.encode()]
     if total is not None:
-        parts.append(f',"total":{total}'.encode())
+        parts.append(b',"total":%d' % total)
     parts.append(b',"link":' + json.dumps([{"relation": relation, "url": url} for relation, url in links]))
     if entries:
         parts += [b',"entry":[', b",".join(entries), b"]"]
@@ -23,31 +28,29 @@ def bundle(kind: str, *, links: Iterable[tuple[str, str]], entries: Sequence[byt
     return b"".join(parts)
 
 
-def match(version: Version, base: str) -> bytes:
-    """Return the entry of a match. `base` is the address of the API, without a slash at its end."""
-    return b"".join(
-        (
-            f'{{"fullUrl":"{base}/{version.type}/{version.id}","resource":'.encode(),
-            version.body,
-            b',"search":{"mode":"match"}}',
-        )
-    )
+def found(versions: Iterable[Version], base: str, shape: Shape, *, included: bool = False) -> list[bytes]:
+    """Return the entries of matches, or of what is included. `base` is the API's address, without a slash at its end."""
+    head, tail = f'{{"fullUrl":"{base}/', _INCLUDE if included else _MATCH
+    return [
+        b"".join((f'{head}{one.type}/{one.id}","resource":'.encode(), shape.of(one.body) if shape else one.body, tail))
+        for one in versions
+    ]
 
 
 def note(outcome: bytes) -> bytes:
     """Return the entry of an OperationOutcome about the search itself; the same outcome has the same fullUrl."""
     name = uuid.uuid5(uuid.NAMESPACE_OID, outcome.decode())
-    return f'{{"fullUrl":"urn:uuid:{name}","resource":'.encode() + outcome + b',"search":{"mode":"outcome"}}'
+    return f'{{"fullUrl":"urn:uuid:{name}","resource":'.encode() + outcome + _OUTCOME
 
 
-def past(version: Version, base: str) -> bytes:
+def past(version: Version, base: str, shape: Shape) -> bytes:
     """Return the entry of a version in a history: how it came about, and its content unless it is a deletion.
 
     Feeds write by PUT under ids of their own making, so a first version is a PUT that created.
     """
     address = f"{version.type}/{version.id}"
     method, status = ("DELETE", "204") if version.deleted else ("PUT", "201" if version.version == 1 else "200")
-    content = b"" if version.deleted else b'"resource":' + version.body + b","
+    content = b"" if version.deleted else b'"resource":' + shape.of(version.body) + b","
     response = {"status": status, "etag": etag(version.version), "lastModified": instant(version.last_updated)}
     return b"".join(
         (

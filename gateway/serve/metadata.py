@@ -1,69 +1,164 @@
-"""The CapabilityStatement, made from the table of routes and the table of search parameters. What it says, works.
+"""The CapabilityStatement, made from the table of routes, the operations and the table of search parameters.
 
-FHIR R4 CapabilityStatement; invariants cpb-1, -2, -9, -12, -14 hold by construction.
+What it says, works. FHIR R4 CapabilityStatement; invariants cpb-1, -2, -9, -12, -14 hold by construction.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any, Final
 
+from gateway import errors
 from gateway.clock import Clock, instant
 from gateway.formats import json
 from gateway.search import parameters
-from gateway.search.parameters import Parameters
-from gateway.serve.routes import TABLE, Interaction
+from gateway.search.parameters import Kind, Parameters
+from gateway.serve import shaping
+from gateway.serve.answer import Answer, Header
+from gateway.serve.asking import Asking
+from gateway.serve.operation import Level, Operation
+from gateway.serve.routes import COMPARTMENTS, Interaction, Route
 
 FHIR_VERSION: Final = "4.0.1"
+MODES: Final = ("full", "normative", "terminology")
+CORS: Final[list[Header]] = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (b"access-control-allow-headers", b"accept, authorization, content-type, prefer, x-request-id"),
+    (b"access-control-max-age", b"86400"),
+]
+"""The statement is open to everybody, so also to pages of any origin; nothing else is."""
 _SERVICE: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
-_OF_SYSTEM: Final = frozenset({Interaction.CAPABILITIES, Interaction.TRANSACTION})
-_OF_TYPE: Final = tuple(
-    dict.fromkeys(route.interaction.value for route in TABLE if route.interaction not in _OF_SYSTEM)
+_COMPARTMENT: Final = "http://hl7.org/fhir/CompartmentDefinition/"
+_NO_CODE: Final = frozenset({Interaction.CAPABILITIES, Interaction.SEARCH_COMPARTMENT, Interaction.OPERATION})
+"""Interactions that R4 has no code for: said elsewhere in the statement."""
+_NORMATIVE: Final = frozenset(
+    {"Bundle", "CapabilityStatement", "CodeSystem", "Observation", "OperationDefinition", "OperationOutcome"}
+    | {"Parameters", "Patient", "StructureDefinition", "ValueSet", "Binary"}
 )
+"""Resource types that R4 calls normative."""
 
 
-def capabilities(base: str, software_version: str, clock: Clock) -> bytes:
-    """Return the CapabilityStatement of this server at `base`, as bytes to be served unchanged."""
-    statement: dict[str, Any] = {
-        "resourceType": "CapabilityStatement",
-        "status": "active",
-        "date": instant(clock.now()),
-        "kind": "instance",
-        "software": {"name": "Sundbro", "version": software_version},
-        "implementation": {"description": "Sundbro, a health data-sharing gateway", "url": base},
-        "fhirVersion": FHIR_VERSION,
-        "format": ["application/fhir+json", "json"],
-        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
-        "rest": [
-            {
-                "mode": "server",
-                "security": {
-                    "cors": False,
-                    "service": [{"coding": [{"system": _SERVICE, "code": "OAuth"}]}],
-                    "description": "Bearer tokens with SMART v2 system scopes; nothing but this statement is open.",
-                },
-                "resource": [_resource(parameters.of(name)) for name in sorted(parameters.types())],
-                "interaction": [{"code": "transaction"}, {"code": "batch"}],
-            }
-        ],
-    }
-    return json.dumps(statement)
+class Capabilities:
+    """Answers /metadata. `base` is the address of the API, `rows` and `operations` what it routes."""
+
+    def __init__(
+        self, base: str, software_version: str, clock: Clock, rows: Sequence[Route], operations: Sequence[Operation]
+    ) -> None:
+        self._base = base
+        self._version = software_version
+        self._rows = rows
+        self._operations = operations
+        self._since = instant(clock.now())
+
+    def answer(self, asking: Asking) -> Answer:
+        """Answer with the statement, or an OPTIONS request of a browser with who may ask."""
+        if asking.matched.route.method == "OPTIONS":
+            return Answer(204, headers=[*CORS])
+        mode = asking.take("mode") or "full"
+        if mode not in MODES:
+            raise errors.Incorrect("mode is full, normative or terminology", at="mode")
+        shape = shaping.taken(asking, "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement")
+        if asking.pairs and not asking.lenient():
+            raise errors.Incorrect("metadata takes mode, _format, _pretty, _summary and _elements")
+        return Answer(200, shape.of(self._written(mode)), [*CORS])
+
+    @functools.cache  # noqa: B019  one for the life of the process
+    def _written(self, mode: str) -> bytes:
+        return json.dumps(self.terminology() if mode == "terminology" else self.statement(mode))
+
+    def terminology(self) -> dict[str, Any]:
+        """Return the TerminologyCapabilities of this server (`mode=terminology`)."""
+        return {"resourceType": "TerminologyCapabilities", **self._about(), "codeSearch": "explicit"}
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "status": "active",
+            "date": self._since,
+            "kind": "instance",
+            "software": {"name": "Sundbro", "version": self._version},
+            "implementation": {"description": "Sundbro, a health data-sharing gateway", "url": self._base},
+        }
+
+    def statement(self, mode: str = "full") -> dict[str, Any]:
+        """Return the CapabilityStatement; `normative` names the normative resource types alone."""
+        types = [name for name in sorted(parameters.types()) if mode == "full" or name in _NORMATIVE]
+        rest = {
+            "mode": "server",
+            "security": {
+                "cors": False,
+                "service": [{"coding": [{"system": _SERVICE, "code": "OAuth"}]}],
+                "description": "Bearer tokens with SMART v2 system scopes; nothing but this statement is open.",
+            },
+            "resource": [self._resource(parameters.of(name)) for name in types],
+            "interaction": [{"code": code} for code in self._codes(typed=False)],
+            "searchParam": [_parameter(one) for one in parameters.of("Basic").all() if one.base == "Resource"],
+            "operation": self._operations_of("", Level.SYSTEM),
+            "compartment": [_COMPARTMENT + name[0].lower() + name[1:] for name in COMPARTMENTS],
+        }
+        return {
+            "resourceType": "CapabilityStatement",
+            **self._about(),
+            "fhirVersion": FHIR_VERSION,
+            "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+            **_given("patchFormat", self._patches()),
+            "rest": [{name: value for name, value in rest.items() if value}],
+        }
+
+    def _codes(self, *, typed: bool) -> list[str]:
+        """Return the interactions of the rows: of types, or of the whole system."""
+        rows = (row for row in self._rows if row.interaction not in _NO_CODE)
+        found = [row.interaction.value for row in rows if row.pattern.startswith("/{type}") is typed]
+        return [*dict.fromkeys(code for codes in found for code in _SPLIT.get(codes, (codes,)))]
+
+    def _patches(self) -> list[str]:
+        return [*dict.fromkeys(kind for row in self._rows if row.method == "PATCH" for kind in row.takes)]
+
+    def _resource(self, known: Parameters) -> dict[str, Any]:
+        references = [one for one in known.all() if one.kind is Kind.REFERENCE and one.supported]
+        declared: dict[str, Any] = {}
+        for row in self._rows:
+            if not row.types or known.type in row.types:
+                declared |= row.declares
+        return {
+            "type": known.type,
+            "profile": f"http://hl7.org/fhir/StructureDefinition/{known.type}",
+            "interaction": [{"code": code} for code in self._codes(typed=True)],
+            **declared,
+            "referencePolicy": ["literal", "logical"],
+            **_given("searchInclude", ["*", *(f"{known.type}:{one.name}" for one in references)]),
+            **_given("searchRevInclude", _referring(known.type)),
+            "searchParam": [_parameter(one) for one in known.all() if one.supported],
+            **_given("operation", self._operations_of(known.type, Level.TYPE, Level.INSTANCE)),
+        }
+
+    def _operations_of(self, kind: str, *levels: Level) -> list[dict[str, str]]:
+        return [
+            {"name": row.code, "definition": row.definition}
+            for row in self._operations
+            if row.levels & {*levels} and (not kind or not row.types or kind in row.types)
+        ]
 
 
-def _resource(known: Parameters) -> dict[str, Any]:
-    return {
-        "type": known.type,
-        "interaction": [{"code": code} for code in _OF_TYPE],
-        "versioning": "versioned-update",
-        "readHistory": True,
-        "updateCreate": True,
-        "conditionalCreate": True,
-        "conditionalRead": "full-support",
-        "conditionalUpdate": True,
-        "conditionalDelete": "single",
-        "referencePolicy": ["literal", "logical"],
-        "searchParam": [
-            {"name": parameter.name, "definition": parameter.definition, "type": parameter.kind.value}
-            for parameter in known.all()
-            if parameter.supported
-        ],
-    }
+_SPLIT: Final = {"transaction": ("transaction", "batch")}
+"""One row, two interactions: the Bundle says which."""
+
+
+def _given(name: str, value: list[Any]) -> dict[str, Any]:
+    return {name: value} if value else {}
+
+
+def _parameter(one: parameters.Parameter) -> dict[str, str]:
+    return {"name": one.name, "definition": one.definition, "type": one.kind.value}
+
+
+@functools.cache
+def _referring(kind: str) -> list[str]:
+    """Return `Type:parameter` of every reference parameter that may name a type."""
+    return [
+        f"{name}:{one.name}"
+        for name in sorted(parameters.types())
+        for one in parameters.of(name).all()
+        if one.kind is Kind.REFERENCE and one.supported and kind in one.targets
+    ]

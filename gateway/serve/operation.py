@@ -14,6 +14,7 @@ from gateway.access import Actor
 from gateway.access.scopes import Letter
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking
+from gateway.serve.routes import RESOURCE, Interaction, Route
 
 
 class Level(enum.StrEnum):
@@ -52,3 +53,23 @@ class Operation:
 Handler = Callable[[Actor, Asking], Awaitable[Answer]]
 """Decides (`access.decide`, a decision for every type that it touches), asks the store, answers. A GET's parameters are
 `asking.pairs`; a POST's are a Parameters resource, `asking.resource()`, or the resource itself."""
+
+
+def rows(operation: Operation) -> list[Route]:
+    """Return the routes of an operation: a row for each method and level."""
+    patterns = {Level.SYSTEM: "/", Level.TYPE: "/{type}/", Level.INSTANCE: "/{type}/{id}/"}
+    return [
+        Route(
+            method,
+            f"{patterns[level]}${operation.code}",
+            Interaction.OPERATION,
+            operation.letter,
+            operation.text,
+            takes=RESOURCE if method == "POST" else (),
+            types=operation.types if level is not Level.SYSTEM else (),
+            code=operation.code,
+        )
+        for level in Level
+        if level in operation.levels
+        for method in operation.methods
+    ]

@@ -26,7 +26,10 @@ from gateway.formats import json
 LIFETIME: Final = dt.timedelta(hours=1)
 TOKEN_CHARACTERS_MAX: Final = 8192
 _NONCE_BYTES: Final = 12
-_VERSION: Final = b"sundbro page 1"
+_VERSION: Final = b"sundbro page 2"
+_PACKED: Final = b"\x00"
+_PACKED_BYTES: Final = 1024
+"""To pack less takes longer than to send it."""
 
 
 class Pages:
@@ -37,14 +40,19 @@ class Pages:
         self._aead = AESGCM(key)
         self._clock = clock
 
-    def seal(self, actor: Actor, place: dict[str, Any]) -> str:
-        """Return the token for `place` (JSON values). Raises TooLarge when the question is too long for a link."""
+    def seal(self, actor: Actor, place: dict[str, Any], *, short: bool = False) -> str:
+        """Return the token for `place` (JSON values). When the question is too long for a link: '' if only a `short` one
+        is wanted, else raises TooLarge.
+        """
         expires = int((self._clock.now() + LIFETIME).timestamp())
         held = json.dumps({"client": actor.client, "scope": actor.scopes.text, "expires": expires, "place": place})
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._aead.encrypt(nonce, zlib.compress(held, 1), _VERSION)
-        token = base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        if len(held) > _PACKED_BYTES:
+            held = _PACKED + zlib.compress(held, 1)
+        token = base64.urlsafe_b64encode(nonce + self._aead.encrypt(nonce, held, _VERSION)).rstrip(b"=").decode()
         if len(token) > TOKEN_CHARACTERS_MAX:
+            if short:
+                return ""
             raise errors.TooLarge("this search has too many values to be paged through; ask for fewer at a time")
         return token
 
@@ -58,7 +66,7 @@ class Pages:
             opened = self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _VERSION)
         except (ValueError, InvalidTag) as error:
             raise errors.Incorrect("this is no page of a search here", at="_page") from error
-        held = json.loads(zlib.decompress(opened))
+        held = json.loads(zlib.decompress(opened[1:]) if opened[:1] == _PACKED else opened)
         if held["client"] != actor.client or held["scope"] != actor.scopes.text:
             raise NotPermitted("this page belongs to another caller", Why.NOT_ITS_PAGE)
         if self._clock.now().timestamp() >= held["expires"]:

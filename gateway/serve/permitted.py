@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import Sequence
 
-from gateway.access import History, Permitted, Read, Search, VersionRead, Writing
+from gateway.access import History, Permitted, Read, Search, TypeHistory, VersionRead, Writing
 from gateway.store.port import Condition, Edit, Edited, Page, Store, Version
 
 
@@ -29,6 +30,23 @@ class PermittedStore:
         intent = permitted.intent
         return await self._store.history(intent.type, intent.id, count=intent.count, before=intent.before)
 
+    async def changes(
+        self,
+        permitted: Sequence[Permitted[TypeHistory]],
+        *,
+        count: int,
+        since: dt.datetime | None = None,
+        before: tuple[dt.datetime, str, str, int] | None = None,
+    ) -> Page:
+        """Return versions of all resources of these types, newest first; see `store.port.Store.changes`."""
+        types = [one.intent.type for one in permitted]
+        return await self._store.changes(types, count=count, since=since, before=before) if types else Page((), False)
+
+    async def read_many(self, permitted: Sequence[Permitted[Read]]) -> list[Version]:
+        """Return the current, not deleted versions, in any order."""
+        wanted = [(one.intent.type, one.intent.id) for one in permitted]
+        return await self._store.read_many(wanted) if wanted else []
+
     async def search(self, permitted: Permitted[Search]) -> Page:
         """Return one page of matches."""
         return await self._store.search(permitted.intent.query)
@@ -51,3 +69,8 @@ class PermittedStore:
             [edit for _, edit in edits],
             [Condition(permitted.intent.query, found) for permitted, found in conditions],
         )
+    async def following(self, permitted: Permitted[TypeHistory], version: Version) -> Version | None:
+        """Return the version of a resource that came after this one, None while there is none."""
+        if version.type != permitted.intent.type:
+            raise AssertionError("a version of another type than was permitted")
+        return await self._store.vread(version.type, version.id, version.version + 1)

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 from gateway import access, errors
 from gateway.access import Actor, Read, VersionRead
+from gateway.serve import shaping
 from gateway.serve.answer import Answer, stamps, unchanged
 from gateway.serve.asking import Asking
 from gateway.serve.permitted import PermittedStore
+from gateway.serve.shaping import Shape
 from gateway.store.port import Version
 
 
 async def read(store: PermittedStore, actor: Actor, asking: Asking) -> Answer:
     """Answer with the current version."""
     permitted = access.decide(actor, Read(asking.matched.type, asking.matched.id))
-    _no_more(asking)
-    return _answer(await store.read(permitted), asking)
+    shape = _shape(asking) if asking.pairs else shaping.WHOLE
+    return _answer(await store.read(permitted), asking, shape)
 
 
 async def vread(store: PermittedStore, actor: Actor, asking: Asking) -> Answer:
     """Answer with one version."""
     matched = asking.matched
     permitted = access.decide(actor, VersionRead(matched.type, matched.id, matched.version))
-    _no_more(asking)
-    return _answer(await store.vread(permitted), asking)
+    shape = _shape(asking) if asking.pairs else shaping.WHOLE
+    return _answer(await store.vread(permitted), asking, shape)
 
 
-def _no_more(asking: Asking) -> None:
+def _shape(asking: Asking) -> Shape:
+    shape = shaping.taken(asking, asking.matched.type)
     if asking.pairs and not asking.lenient():
-        raise errors.Incorrect("a read takes _format and _pretty; other parameters are not supported yet")
+        raise errors.Incorrect("a read takes _format, _pretty, _summary and _elements")
+    return shape
 
 
-def _answer(version: Version | None, asking: Asking) -> Answer:
+def _answer(version: Version | None, asking: Asking, shape: Shape) -> Answer:
     if version is None:
         raise errors.NotFound("there is no such resource")
     if version.deleted:
@@ -38,4 +42,4 @@ def _answer(version: Version | None, asking: Asking) -> Answer:
     headers = stamps(version)
     if unchanged(version, asking.header(b"if-none-match"), asking.header(b"if-modified-since")):
         return Answer(304, headers=headers)
-    return Answer(200, version.body, headers)
+    return Answer(200, shape.of(version.body) if shape else version.body, headers)

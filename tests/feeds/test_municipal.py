@@ -18,7 +18,8 @@ from adapters.municipal_medcom.message import ENTRIES_MAX
 from gateway.errors import Unprocessable
 from gateway.fhir import merge
 from gateway.fhir.validate import validate
-from gateway.formats import fhirxml, json
+from gateway.fhir import xml as fhirxml
+from gateway.formats import json
 from gateway.model import Change, Mode, PersonKey, Trace
 from tests.feeds.municipal_feed import (
     IDS,

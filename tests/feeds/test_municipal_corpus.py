@@ -8,7 +8,8 @@ import pytest
 
 from adapters.municipal_medcom import translate as municipal
 from gateway.fhir.validate import validate
-from gateway.formats import fhirxml, json
+from gateway.fhir import xml as fhirxml
+from gateway.formats import json
 from gateway.model import Translation
 from tests.corpus import corpus_folder
 from tests.feeds.municipal_feed import feed, judged, translated

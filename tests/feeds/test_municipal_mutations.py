@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from adapters.municipal_medcom import translate as municipal
 from gateway.errors import Unprocessable
 from gateway.fhir.validate import validate
-from gateway.formats import fhirxml, json
+from gateway.fhir import xml as fhirxml
+from gateway.formats import json
 from gateway.model import Translation
 from tests.feeds.municipal_feed import feed, judged, translated
 from tests.feeds.municipal_samples import CITIZEN, messages

@@ -13,14 +13,13 @@ from typing import Any
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
 
 from gateway.fhir import body as bodies
 from gateway.identity import LocalIssuer
 from gateway.model import Mode, Resource
 from gateway.observe.events import Observation
 from gateway.search.index import extract
-from gateway.serve import FhirApi, fast_path, fhir_routes
+from gateway.serve import FhirApi, framework
 from gateway.settings import Settings
 from gateway.store.port import Batch, Write
 from gateway.store.postgres.store import PostgresStore
@@ -52,10 +51,9 @@ class FhirServer:
             tell=self.told.append,
         )
         self.run(self.store.start())
-        app = FastAPI()
-        app.include_router(fhir_routes(self.api))
-        self.app = app
-        config = uvicorn.Config(fast_path(self.api, app), log_level="error", access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            framework.application([], self.api), log_level="error", access_log=False, lifespan="off"
+        )
         self._server = uvicorn.Server(config)
         self._serving = asyncio.run_coroutine_threadsafe(self._server.serve([self._socket]), self._loop)
 

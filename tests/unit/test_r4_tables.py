@@ -27,6 +27,7 @@ def test_the_element_table_is_r4_to_the_last_element():
     assert {
         path: {name: " ".join(row.split(" ")[:2]) for name, row in named.items()} for path, named in made.items()
     } == {path: {name: r4_tables._sorted(row) for name, row in named.items()} for path, named in r4.items()}
+    assert {path: [*named] for path, named in made.items()} == {path: [*named] for path, named in r4.items()}
     assert {row["element"]: row["value_set"] for row in rows("required-bindings")} == bindings
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import Incorrect
-from gateway.formats import fhirxml, json
+from gateway.fhir import xml as fhirxml
+from gateway.formats import json
 from tests.corpus import corpus_folder
 
 NS = 'xmlns="http://hl7.org/fhir"'
