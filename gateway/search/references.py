@@ -76,7 +76,7 @@ def _inline(name: str) -> Visit:
 
 def _canonical(name: str) -> Visit:
     def visit(value: Any, index: Index) -> None:
-        if type(value) is str:
+        if type(value) is str and not value.startswith("#"):
             index.tokens.append(reference(name, value))
             if "|" in value:
                 index.tokens.append(reference(name, value.partition("|")[0]))

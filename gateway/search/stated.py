@@ -141,7 +141,7 @@ def targets(value: Any, place: Place) -> list[str]:
     if place.type == "Resource":
         inside = isinstance(value, dict) and value.get("id") and value.get("resourceType")
         return [f"{value['resourceType']}/{value['id']}"] if inside else []
-    return [value, value.split("|")[0]] if isinstance(value, str) else []
+    return [value, value.split("|")[0]] if isinstance(value, str) and not value.startswith("#") else []
 
 
 def strings(value: Any, data_type: str) -> list[str]:
