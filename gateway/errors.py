@@ -11,6 +11,7 @@ Requests have one table, kind → status → issue code (FHIR issue-type), here 
     SundbroError
     ├── Refused                what a request did wrong, told to the caller
     │   ├── Incorrect          400 invalid       the request cannot be understood
+    │   │   └── TooCostly      400 too-costly    it can, and to answer it would take more than a limit allows
     │   ├── Unprocessable      422 processing    it can be understood and still cannot be taken
     │   ├── Unauthenticated    401 login         nobody, or an invalid token
     │   ├── Denied             403 forbidden     somebody without the right
@@ -58,6 +59,12 @@ class Incorrect(Refused):
 
     status = 400
     issue = "invalid"
+
+
+class TooCostly(Incorrect):
+    """400: the question is a right one, and would read more than a limit that the text names: ask for less."""
+
+    issue = "too-costly"
 
 
 class Unprocessable(Refused):

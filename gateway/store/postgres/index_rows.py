@@ -6,6 +6,7 @@ Not the columns of the resource itself, which are `rows.py`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, TypeVar
@@ -24,9 +25,10 @@ KEY_CHARACTERS: Final = 64
 """How much of a string its index holds, and a sort compares (migration 0004 writes the same figure)."""
 LEAST: Final = 1
 GREATEST: Final = 2
+OPEN: Final = 4
+"""Beside an edge: a measure without a lower end, whose upper one stands in its place (what it is sorted by)."""
 
 _UP: Final = Decimal("Infinity")
-_DOWN: Final = Decimal("-Infinity")
 Value = TypeVar("Value")
 
 
@@ -36,6 +38,8 @@ class IndexRows:
 
     parameters: Mapping[str, int]
     units: Mapping[Unit, int]
+    addresses: AbstractSet[tuple[int, str]]
+    """(type, parameter) of what holds addresses, which are sorted as written."""
     dates: list[tuple[Any, ...]] = field(default_factory=list)
     strings: list[tuple[Any, ...]] = field(default_factory=list)
     measures: list[tuple[Any, ...]] = field(default_factory=list)
@@ -57,25 +61,28 @@ class IndexRows:
         kept = {
             (name, plain(folded), plain(exact)): None for name, folded, exact in index.strings if name not in NO_STRINGS
         }
-        for name, folded, exact, edge in _edged(kept, lambda one: one[1][:KEY_CHARACTERS]):
+        addresses = self.addresses
+        key = lambda one: one[2] if (type_code, one[0]) in addresses else one[1][:KEY_CHARACTERS]  # noqa: E731
+        for name, folded, exact, edge in _edged(kept, key):
             written = None if exact == folded else exact
             self.strings.append((rid, type_code, self.parameters[name], edge, folded, written))
 
     def _measures(self, rid: int, type_code: int, index: Index) -> None:
-        kept = {(one.parameter, *bounds(one), self.units[unit_of(one)]): None for one in index.measures}
-        for name, low, high, unit, edge in _edged(kept, lambda one: one[1]):
-            wide = None if low == high else high
-            self.measures.append((rid, unit, type_code, self.parameters[name], edge, low, wide))
+        kept: dict[tuple[Any, ...], None] = {}
+        for one in index.measures:
+            unit = self.units[unit_of(one)]
+            if one.low is None:
+                kept[one.parameter, one.high, None, unit, OPEN] = None
+            else:
+                wide = None if one.low == one.high else _UP if one.high is None else one.high
+                kept[one.parameter, one.low, wide, unit, 0] = None
+        for name, low, wide, unit, is_open, edge in _edged(kept, lambda one: one[1]):
+            self.measures.append((rid, unit, type_code, self.parameters[name], edge | is_open, low, wide))
 
 
 def unit_of(measure: Measure) -> Unit:
     """Return what the dictionary of units knows a measure's unit by; three times nothing is a number's."""
     return Unit(plain(measure.system), plain(measure.code), plain(measure.unit))
-
-
-def bounds(measure: Measure) -> tuple[Decimal, Decimal]:
-    """Return the interval with its open ends infinite."""
-    return _DOWN if measure.low is None else measure.low, _UP if measure.high is None else measure.high
 
 
 def plain(text: str) -> str:

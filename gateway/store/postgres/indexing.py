@@ -22,7 +22,7 @@ from gateway.store.postgres.index_rows import DATE_COLUMNS, MEASURE_COLUMNS, STR
 from gateway.store.postgres.plan import Extract
 from gateway.store.postgres.units import Units
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Count up when the same resource would be indexed differently: stores are then indexed again at their next start."""
 _SQL = statements.load("index")
 _BATCH: Final = 500
@@ -40,6 +40,7 @@ class Indexing:
     types: Mapping[str, int]
     type_names: dict[int, str] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
+    addresses: set[tuple[int, str]] = field(default_factory=set)
     units: Units = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,6 +55,13 @@ class Indexing:
             await connection.execute(_SQL["add_parameters"], sorted(missing))
             known = {row["name"]: row["code"] for row in await connection.fetch(_SQL["parameters"])}
         self.parameters.update(known)
+        self.addresses.update(
+            (code, parameter.name)
+            for name, code in self.types.items()
+            if name in parameters.types()
+            for parameter in parameters.of(name).all()
+            if parameter.kind is Kind.URI
+        )
         await self.units.look(connection)
 
     async def write(
@@ -65,7 +73,7 @@ class Indexing:
         measures = [measure for _, _, index in indexed for measure in index.measures]
         if measures:
             await self.units.learn(map(unit_of, measures))
-        rows = IndexRows(self.parameters, self.units)
+        rows = IndexRows(self.parameters, self.units, self.addresses)
         for rid, type_code, index in indexed:
             rows.add(rid, type_code, index)
         for table, columns, records in (

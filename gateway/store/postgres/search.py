@@ -7,16 +7,30 @@ them all. Others take a connection each, so that a slow one holds up nobody.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from gateway.search.query import Query
+from gateway.errors import TooCostly
+from gateway.search.query import (
+    After,
+    AllTerm,
+    AnyTerm,
+    ChainTerm,
+    CompositeTerm,
+    HasTerm,
+    NotTerm,
+    QuantityTerm,
+    Query,
+    Term,
+)
 from gateway.store.port import Page, Version
 from gateway.store.postgres import search_order as orders
 from gateway.store.postgres import search_sql
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.frequencies import Frequencies
 from gateway.store.postgres.indexing import Indexing
+from gateway.store.postgres.search_recheck import BETWEEN_MAX, SCAN_MAX, Recheck, indexed, settled
 from gateway.store.postgres.search_scope import Scope
 from gateway.store.postgres.totals import Totals
 from gateway.store.postgres.trips import Trips
@@ -24,6 +38,8 @@ from gateway.store.postgres.trips import Trips
 Row = Mapping[str, Any]
 _SHAPES_MAX: Final = 256
 _SEATS_MAX: Final = 16
+SORT_MAX: Final = 20_000
+"""How many resources are sorted by what no index has in order."""
 
 
 class Searches:
@@ -38,7 +54,7 @@ class Searches:
 
     async def page(self, query: Query) -> Page:
         """See `store.port.Store.search`. The versions' `message` is left empty: an answer does not show it."""
-        if not query.total and query.count and not self._frequencies.stale:
+        if not query.total and query.count and not query.order and not self._frequencies.stale and _indexed(query):
             statement = search_sql.page(query, self._scope())
             if statement.small and (shape := statement.shared):
                 return _page(query, await self._trips(shape).take(statement.arguments), None)
@@ -46,16 +62,55 @@ class Searches:
             return await self.on(connection, query)
 
     async def on(self, connection: Connection, query: Query) -> Page:
-        """Answer on a connection of the caller's: inside its transaction, where it has one."""
+        """Answer on a connection of the caller's: inside its transaction, where it has one.
+
+        Raises TooCostly for a question that would have to read more than a limit allows.
+        """
         if self._frequencies.stale:
             await self._frequencies.look(connection)
+        if any(isinstance(term, QuantityTerm) for term in _all(query.terms)):
+            await self._indexing.units.look(connection)
+        if not _indexed(query):
+            return await self._rechecked(connection, query)
         rows: Sequence[Row] = []
         if query.count:
-            statement = search_sql.page(query, self._scope())
-            rows = await connection.fetch(statement.sql, *statement.arguments)
+            rows = await self._rows(connection, query)
         total = None
         if query.total:
             total = await self._totals.count(connection, search_sql.total(query, self._scope()))
+        return _page(query, rows, total)
+
+    async def _rows(self, connection: Connection, query: Query, told: Sequence[Term] = ()) -> Sequence[Row]:
+        if search_sql.sorts_all(query, self._scope()):
+            counted = search_sql.total(query, self._scope(), SORT_MAX)
+            if await connection.fetchval(counted.sql, *counted.arguments) > SORT_MAX:
+                raise TooCostly(
+                    f"more than {SORT_MAX} resources would have to be sorted; narrow the search", at="_sort"
+                )
+        statement = search_sql.page(query, self._scope(), told)
+        rows: Sequence[Row] = await connection.fetch(statement.sql, *statement.arguments)
+        return rows
+
+    async def _rechecked(self, connection: Connection, query: Query) -> Page:
+        async def ids(resource_type: str, term: Term) -> tuple[str, ...]:
+            between = Query(resource_type, (term,), count=BETWEEN_MAX)
+            page = await self.on(connection, between)
+            if page.more:
+                raise TooCostly(f"a chain would go through more than {BETWEEN_MAX} resources; narrow the search")
+            return tuple(version.id for version in page.versions)
+
+        async def fetch(asked: Query, told: Sequence[Term]) -> Sequence[Row]:
+            return await self._rows(connection, asked, told)
+
+        query = replace(query, terms=await settled(query.terms, ids))
+        if _indexed(query):
+            return await self.on(connection, query)
+        rows: list[Row] = []
+        if query.count:
+            rows = await Recheck(query).found(fetch, _after, query.count + 1)
+        total = None
+        if query.total:
+            total = len(await Recheck(replace(query, after=None)).found(fetch, _after, SCAN_MAX))
         return _page(query, rows, total)
 
     async def finish(self) -> None:
@@ -91,6 +146,36 @@ class Searches:
         return made
 
 
+def _indexed(query: Query) -> bool:
+    return all(map(indexed, query.terms))
+
+
+def _all(terms: Iterable[Term]) -> Iterator[Term]:
+    """Yield terms and what is inside them."""
+    for term in terms:
+        yield term
+        match term:
+            case AllTerm() | AnyTerm():
+                yield from _all(term.terms)
+            case NotTerm() | ChainTerm() | HasTerm():
+                yield from _all((term.term,))
+            case CompositeTerm():
+                for row in term.values:
+                    yield from _all(row)
+            case _:
+                pass
+
+
+def _after(query: Query, row: Row) -> After:
+    if query.order:
+        return After(None, row["rid"], _keys(query, row))
+    return After(row["key"], row["rid"])
+
+
+def _keys(query: Query, row: Row) -> tuple[str | None, ...]:
+    return tuple(orders.as_text(row[f"k{place}"]) for place in range(1, len(query.order) + 1))
+
+
 def _page(query: Query, rows: Sequence[Row], total: int | None) -> Page:
     shown = rows[: query.count]
     versions = tuple(
@@ -99,8 +184,5 @@ def _page(query: Query, rows: Sequence[Row], total: int | None) -> Page:
     more = len(rows) > len(shown)
     if not shown:
         return Page(versions, more=more, total=total)
-    last = shown[-1]
-    if query.order:
-        keys = tuple(orders.as_text(last[f"k{place}"]) for place in range(1, len(query.order) + 1))
-        return Page(versions, more=more, total=total, last_rid=last["rid"], last_keys=keys)
-    return Page(versions, more=more, total=total, last_key=last["key"], last_rid=last["rid"])
+    after = _after(query, shown[-1])
+    return Page(versions, more=more, total=total, last_key=after.key, last_rid=after.rid, last_keys=after.keys)

@@ -1,8 +1,10 @@
 """The order of a search's results: its keys in SQL, the walk that gives them in order, and where a page goes on.
 
 Two kinds. A `Sort` is an order that `resource` itself has an index in (main date, last update). Any other is a list of
-keys, the first of which has an index to walk in its own table; resources without that key come last, by id. A string
-is compared by its folded first 64 characters, what has several values by its least (descending: its greatest).
+keys; where the first has an index in its own table that is walked, and resources without that key come last, by id. What
+has several values is sorted by its least (descending: its greatest), a string by its folded first 64 characters, an
+amount by its lower end whatever its unit: `search.match.sort_key`, but for the cut. Addresses have no walk: all that
+answers is sorted, up to a limit (`search`).
 """
 
 from __future__ import annotations
@@ -17,30 +19,39 @@ from gateway.errors import Incorrect
 from gateway.search import parameters
 from gateway.search.parameters import Kind
 from gateway.search.query import After, Query, Sort, SortBy
-from gateway.store.postgres.index_rows import GREATEST, KEY_CHARACTERS, LEAST, NO_STRINGS
+from gateway.store.postgres.index_rows import GREATEST, KEY_CHARACTERS, LEAST
 from gateway.store.postgres.search_scope import Arguments, Scope, main_date
 
 NEWEST: Final = frozenset({Sort.NEWEST, Sort.DATE_NEWEST})
-_TABLES: Final = {Kind.DATE: "date_of", Kind.STRING: "string_of", Kind.URI: "string_of", Kind.NUMBER: "measure_of"}
-_VALUES: Final = {
-    "date_of": ("v.low", "timestamptz"),
-    "string_of": (f"left(v.folded, {KEY_CHARACTERS})", "text"),
-    "measure_of": ("v.low", "numeric"),
+CONDITIONS: Final = "/* conditions */"
+_STRING: Final = f"left(v.folded, {KEY_CHARACTERS})"
+_OF_META: Final = {
+    "_source": "convert_from(r.body, 'UTF8')::json #>> '{meta,source}'",
+    "_profile": (
+        'select BEST(held collate "C") from'
+        " json_array_elements_text(convert_from(r.body, 'UTF8')::json #> '{meta,profile}') held"
+    ),
 }
+"""The addresses that have no rows (`index_rows.NO_STRINGS`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of an order: a column of `resource`, or the value of a parameter in a table of its own."""
+    """One key of an order: a value of `resource` itself, or of a parameter in a table of its own."""
 
     descending: bool
     type: str
     """Its PostgreSQL type."""
-    column: str = ""
+    own: str = ""
+    """The value as the resource `r` has it."""
     table: str = ""
+    value: str = ""
+    """The value of a row `v` of the table."""
     where: str = ""
-    """Which rows of the table are its values, of `v`: one row a resource at most."""
+    """Which rows of the table are its values."""
     nullable: bool = True
+    walks: bool = True
+    """Whether an index gives it in order."""
 
     @property
     def way(self) -> str:
@@ -48,16 +59,12 @@ class Key:
         return " desc" if self.descending else ""
 
     @property
-    def value(self) -> str:
-        """The value of a row `v` of its table."""
-        return _VALUES[self.table][0]
-
-    @property
     def of(self) -> str:
         """The value for a resource `r`."""
-        if self.column:
-            return f"r.{self.column}"
-        return f"(select {self.value} from {self.table} v where v.rid = r.rid and {self.where} offset 0)"
+        if self.own:
+            return self.own
+        best = "max" if self.descending else "min"
+        return f"(select {best}({self.value}) from {self.table} v where v.rid = r.rid and {self.where})"
 
     def read(self, text: str | None) -> Any:
         """Return the value that `After.keys` holds as text."""
@@ -74,21 +81,33 @@ def keys(scope: Scope, resource_type: str, order: Sequence[SortBy]) -> list[Key]
 def _key(scope: Scope, resource_type: str, by: SortBy) -> Key:
     name, down = by.parameter, by.descending
     if name == "_id":
-        return Key(down, "text", column="id", nullable=False)
+        return Key(down, "text", "r.id", nullable=False)
     if name == "_lastUpdated":
-        return Key(down, "timestamptz", column="updated", nullable=False)
+        return Key(down, "timestamptz", "r.updated", nullable=False)
     if name == main_date(resource_type):
-        return Key(down, "timestamptz", column="low")
+        return Key(down, "timestamptz", "r.low")
+    if name in _OF_META:
+        value = _OF_META[name].replace("BEST", "max" if down else "min")
+        return Key(down, "text", f"({value})", walks=False)
     known = parameters.of(resource_type).get(name)
-    table = _TABLES.get(known.kind) if known is not None else None
-    stored = known.stored_as if known is not None else ()
-    if table is None or len(stored) != 1 or stored[0] in NO_STRINGS:
+    if known is None or not known.sortable:
         raise Incorrect(f"results cannot be sorted by {name}", at="_sort")
-    edge = GREATEST if down else LEAST
-    where = (
-        f"v.type = {scope.type(resource_type)} and v.parameter = {scope.parameter(stored[0])} and v.edge & {edge} <> 0"
+    stored = [str(scope.parameter(one)) for one in known.stored_as]
+    where = f"v.type = {scope.type(resource_type)} and v.parameter"
+    where += (
+        f" = {stored[0]} and v.edge & {GREATEST if down else LEAST} <> 0"
+        if len(stored) == 1
+        else f" in ({','.join(stored)})"
     )
-    return Key(down, _VALUES[table][1], table=table, where=where)
+    match known.kind:
+        case Kind.STRING:
+            return Key(down, "text", "", "string_of", _STRING, where, walks=len(stored) == 1)
+        case Kind.URI:
+            return Key(down, "text", "", "string_of", "coalesce(v.exact, v.folded)", where, walks=False)
+        case Kind.DATE:
+            return Key(down, "timestamptz", "", "date_of", "v.low", where, walks=len(stored) == 1)
+        case _:
+            return Key(down, "numeric", "", "measure_of", "v.low", where, walks=len(stored) == 1)
 
 
 def as_text(value: Any) -> str | None:
@@ -127,64 +146,73 @@ def beyond(order: Sequence[Key], after: After, put: Arguments, columns: Sequence
 
 def in_order(order: Sequence[Key], after: After | None, put: Arguments, limit: int, columns: str) -> tuple[str, str]:
     """Return the two selects of a walk: resources with the first key, by its index, and those without, by id ('' where
-    there are none such). `{conditions}` in them is where all else that is asked goes.
+    there are none such). `CONDITIONS` in them is where all else that is asked goes.
     """
-    first, rest = order[0], order[1:]
-    also = "".join(f", {key.of} as k{place}" for place, key in enumerate(rest, 2))
-    without = _without(first, also, columns, order, after, put, limit) if first.nullable else ""
+    first = order[0]
+    also = "".join(f", {key.of} as k{place}" for place, key in enumerate(order[1:], 2))
+    without = (
+        _without(order, after, put, limit, columns + ", " + f"null::{first.type} as k1{also}") if first.nullable else ""
+    )
     if after is not None and after.keys[0] is None:
         return "", without
     bound = ""
     if after is not None:
-        bound = f"{{value}} {'<=' if first.descending else '>='} {put(first.read(after.keys[0]), first.type)}"
-    if first.column:
-        kept = [f"r.{first.column} is not null"] if first.nullable else []
-        kept += [bound.format(value=first.of)] if bound else []
-        nulls = " nulls first" if first.nullable and not first.descending else ""
-        nulls = " nulls last" if first.nullable and first.descending else nulls
-        inner = (
-            f"select {columns}, {first.of} as k1{also} from resource r"
-            f" where {{conditions}}{''.join(f' and {one}' for one in kept)}"
-        )
-        return _cut(inner, order, after, put, limit, nulls), without
-    ranged = f" and {bound.format(value=first.value)}" if bound else ""
+        bound = f" {'<=' if first.descending else '>='} {put(first.read(after.keys[0]), first.type)}"
+    if first.own:
+        kept = f" and {first.own} is not null" if first.nullable else ""
+        kept += f" and {first.own}{bound}" if bound else ""
+        inner = f"select {columns}, {first.own} as k1{also} from resource r where {CONDITIONS}{kept}"
+        return _cut(inner, order, after, put, limit), without
+    by_unit = first.table == "measure_of"
+    ranged = (f" and {first.value}{bound}" if bound else "") + (" and v.unit = u.code" if by_unit else "")
     walk = (
         f"(select v.rid, {first.value} as k1 from {first.table} v where {first.where}{ranged}"
         f" order by {first.value}{first.way}, v.rid{first.way} offset 0) v"
     )
     inner = (
         f"select {columns}, v.k1{also} from {walk}"
-        f" cross join lateral (select * from resource x where x.rid = v.rid offset 0) r where {{conditions}}"
+        f" cross join lateral (select * from resource x where x.rid = v.rid offset 0) r where {CONDITIONS}"
     )
-    return _cut(inner, order, after, put, limit, ""), without
+    found = _cut(inner, order, after, put, limit)
+    if by_unit:  # the index is in order for each unit
+        units = "(select code from unit union all select 0) u"
+        found = f"select w.* from {units} cross join lateral ({found}) w order by {_by(order)} limit {limit}"
+    return found, without
 
 
-def _cut(inner: str, order: Sequence[Key], after: After | None, put: Arguments, limit: int, nulls: str) -> str:
-    """Return a walk from where the last page ended to the end of this one. The first key is not null here."""
-    later = ""
-    if after is not None:
-        columns = [f"w.k{place}" for place in range(1, len(order) + 1)]
-        later = f" where {beyond(order, after, put, columns, 'w')}"
-    by = [f"k1{order[0].way}{nulls}"]
-    by += [f"k{place}{key.way}{' nulls last' if key.nullable else ''}" for place, key in enumerate(order[1:], 2)]
-    return f"select * from ({inner}) w{later} order by {', '.join([*by, 'rid' + order[0].way])} limit {limit}"
+def _by(order: Sequence[Key]) -> str:
+    """Return the order of rows that have the first key, as an index has it."""
+    first = order[0]
+    nulls = "" if not (first.own and first.nullable) else " nulls last" if first.descending else " nulls first"
+    return ", ".join([f"k1{first.way}{nulls}", *_rest(order), f"rid{first.way}"])
 
 
-def _without(
-    first: Key, also: str, columns: str, order: Sequence[Key], after: After | None, put: Arguments, limit: int
-) -> str:
+def _rest(order: Sequence[Key]) -> list[str]:
+    return [f"k{place}{key.way}{' nulls last' if key.nullable else ''}" for place, key in enumerate(order[1:], 2)]
+
+
+def _cut(inner: str, order: Sequence[Key], after: After | None, put: Arguments, limit: int) -> str:
+    """Return a walk from where the last page ended to the end of this one."""
+    later = "" if after is None else f" where {beyond(order, after, put, _names(order), 'w')}"
+    return f"select * from ({inner}) w{later} order by {_by(order)} limit {limit}"
+
+
+def _without(order: Sequence[Key], after: After | None, put: Arguments, limit: int, columns: str) -> str:
+    first = order[0]
     missing = (
-        f"r.{first.column} is null"
-        if first.column
-        else f"not exists {first.of.replace('select ' + first.value, 'select')}"
+        f"{first.own} is null"
+        if first.own
+        else (f"not exists (select from {first.table} v where v.rid = r.rid and {first.where} offset 0)")
     )
-    inner = f"select {columns}, null::{first.type} as k1{also} from resource r where {{conditions}} and {missing}"
+    inner = f"select {columns} from resource r where {CONDITIONS} and {missing}"
     later = ""
     if after is not None and after.keys[0] is None:
-        columns_here = [f"w.k{place}" for place in range(1, len(order) + 1)]
-        later = f" where {beyond(order, after, put, columns_here, 'w')}"
-    by = [f"k{place}{key.way}{' nulls last' if key.nullable else ''}" for place, key in enumerate(order[1:], 2)]
-    return f"select * from ({inner}) w{later} order by {', '.join([*by, 'id'])} limit {limit}"
+        later = f" where {beyond(order, after, put, _names(order), 'w')}"
+    return f"select * from ({inner}) w{later} order by {', '.join([*_rest(order), 'id'])} limit {limit}"
+
+
+def _names(order: Sequence[Key]) -> list[str]:
+    return [f"w.k{place}" for place in range(1, len(order) + 1)]
 
 
 def walks(query: Query, conditions: list[str], put: Arguments, *, dated: bool) -> list[tuple[list[str], str]]:

@@ -99,7 +99,9 @@ class Plan:
         code = next((t for t in asked if isinstance(t, TokenTerm) and t.codes), None)
         if patient is not None:
             return self._by_patient(patient, code)
-        rarest = min((term for term in asked if term is not code), key=self._rows, default=None)
+        # a code may stand in its column instead
+        tokens = [term for term in asked if isinstance(term, ReferenceTerm) or not term.codes]
+        rarest = min(tokens, key=self._rows, default=None)
         if rarest is not None and self._rare(rarest.values):
             self.branches = [Branch([], _first(scope.tokens("r", list(rarest.values))), few=True)]
             return [rarest]

@@ -12,29 +12,39 @@ page size; together they hold every match once. Values are arguments, never text
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from gateway.search.query import Query
+from gateway.search.query import Query, Term
 from gateway.store.postgres import search_order as orders
 from gateway.store.postgres.search_plan import Branch, Plan
 from gateway.store.postgres.search_scope import Scope, Statement
+from gateway.store.postgres.search_terms import holds
 
 _COLUMNS: Final = "r.rid, r.version, r.updated, r.id, r.lane, r.body"
 
 
-def page(query: Query, scope: Scope) -> Statement:
+def page(query: Query, scope: Scope, told: Sequence[Term] = ()) -> Statement:
     """Return the statement for one page, count + 1 rows: columns rid, version, updated, id, lane, body, and the order's
-    key, or k1, k2 … of `Query.order`.
+    key, or k1, k2 … of `Query.order`; and t1, t2 …, whether the resource answers terms that are `told` of every row.
     """
     plan = Plan(query, scope)
-    select = _by_keys(plan, scope) if query.order else _by_sort(plan, scope)
+    columns = _COLUMNS
+    for place, term in enumerate(told, 1):
+        columns += f", ({holds(scope, term, 'r', query.type)}) is true as t{place}"
+    select = _by_keys(plan, scope, columns) if query.order else _by_sort(plan, scope, columns)
     return _statement(plan, scope, select)
 
 
-def total(query: Query, scope: Scope) -> Statement:
-    """Return the statement that counts all matches, wherever the page is."""
+def sorts_all(query: Query, scope: Scope) -> bool:
+    """Say whether a page is had by sorting all that answers: no index gives the order."""
+    return bool(query.order) and not orders.keys(scope, query.type, query.order[:1])[0].walks
+
+
+def total(query: Query, scope: Scope, most: int | None = None) -> Statement:
+    """Return the statement that counts all matches, wherever the page is; more than `most` of a branch are not counted."""
     plan = Plan(query, scope, counts=True)
-    counts = [_count(plan, branch) for branch in plan.branches]
+    counts = [_count(plan, branch, most) for branch in plan.branches]
     return _statement(plan, scope, f"select {' + '.join(counts)} as total")
 
 
@@ -46,13 +56,15 @@ def _statement(plan: Plan, scope: Scope, select: str) -> Statement:
     return scope.put.statement(select, small=small)
 
 
-def _count(plan: Plan, branch: Branch) -> str:
+def _count(plan: Plan, branch: Branch, most: int | None) -> str:
     where = " and ".join([*plan.shared, *branch.conditions, *([branch.gate] if branch.gate else [])])
     source = f"{branch.through} i, {branch.source}" if branch.through else branch.source
-    return f"(select count(*) from {source} where {where})"
+    if most is None:
+        return f"(select count(*) from {source} where {where})"
+    return f"(select count(*) from (select from {source} where {where} limit {most + 1}) counted)"
 
 
-def _by_sort(plan: Plan, scope: Scope) -> str:
+def _by_sort(plan: Plan, scope: Scope, columns: str) -> str:
     query = plan.query
     limit = query.count + 1
     key = orders.column_of(query.sort)
@@ -60,7 +72,7 @@ def _by_sort(plan: Plan, scope: Scope) -> str:
     for branch in plan.branches:
         for conditions, order in orders.walks(query, [*plan.shared, *branch.conditions], scope.put, dated=plan.dated):
             where = " and ".join([*conditions, *([branch.gate] if branch.gate and not branch.through else [])])
-            walk = f"select {_COLUMNS}, {key} as key from {branch.source} where {where} order by {order} limit {limit}"
+            walk = f"select {columns}, {key} as key from {branch.source} where {where} order by {order} limit {limit}"
             if branch.through:
                 walk = f"select x.* from {branch.through} i cross join lateral ({walk}) x where {branch.gate}"
             selects.append(walk)
@@ -71,31 +83,31 @@ def _by_sort(plan: Plan, scope: Scope) -> str:
     return f"select * from (\n{joined}\n) found order by {outer} limit {limit}"
 
 
-def _by_keys(plan: Plan, scope: Scope) -> str:
+def _by_keys(plan: Plan, scope: Scope, columns: str) -> str:
     """Return the select of a page in an order of keys: few resources are sorted, all others walked by the first key."""
     query, limit = plan.query, plan.query.count + 1
     order = orders.keys(scope, query.type, query.order)
-    columns = ", ".join(f"{key.of} as k{place}" for place, key in enumerate(order, 1))
+    sorted_by = ", ".join(f"{key.of} as k{place}" for place, key in enumerate(order, 1))
     names = [f"f.k{place}" for place in range(1, len(order) + 1)]
     later = f" where {orders.beyond(order, query.after, scope.put, names, 'f')}" if query.after is not None else ""
     selects = []
     for branch in plan.branches:
         gated = [branch.gate] if branch.gate else []
-        if branch.few:
+        if branch.few or not order[0].walks:
             where = " and ".join([*plan.shared, *branch.conditions, *gated])
-            found = f"select {_COLUMNS}, {columns} from {branch.source} where {where}"
+            found = f"select {columns}, {sorted_by} from {branch.source} where {where}"
             selects.append(f"select * from ({found}) f{later} order by {orders.order_by(order)} limit {limit}")
             continue
-        walk, without = orders.in_order(order, query.after, scope.put, limit, _COLUMNS)
+        walk, without = orders.in_order(order, query.after, scope.put, limit, columns)
         if walk:
             name = scope.name("walk")
             where = " and ".join([*plan.shared, *branch.conditions, *gated])
-            plan.selects.append((name, walk.format(conditions=where)))
+            plan.selects.append((name, walk.replace(orders.CONDITIONS, where)))
             selects.append(f"select * from {name}")
             gated = [*gated, f"(select count(*) from {name}) < {limit}"]
         if without:
             where = " and ".join([*plan.shared, *branch.conditions, *gated])
-            selects.append(without.format(conditions=where))
+            selects.append(without.replace(orders.CONDITIONS, where))
     if len(selects) == 1:
         return selects[0]
     joined = "\nunion all\n".join(f"({select})" for select in selects)

@@ -22,7 +22,7 @@ from gateway.search.query import (
     fold,
 )
 from gateway.store.postgres import search_dates as dates
-from gateway.store.postgres.index_rows import KEY_CHARACTERS, plain
+from gateway.store.postgres.index_rows import KEY_CHARACTERS, OPEN, plain
 from gateway.store.postgres.search_scope import Arguments, Scope
 
 ValueTerm = StringTerm | NumberTerm | QuantityTerm | DateTerm
@@ -31,7 +31,8 @@ _LAST: Final = 0x10FFFF
 _SURROGATES: Final = (0xD7FF, 0xE000)
 _KEY: Final = f"left(v.folded, {KEY_CHARACTERS})"
 _WRITTEN: Final = "coalesce(v.exact, v.folded)"
-_HIGH: Final = "coalesce(v.high, v.low)"
+_OPEN: Final = f"v.edge >= {OPEN}"
+_CLOSED: Final = f"v.edge < {OPEN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _string(value: str, how: How, put: Arguments) -> Rows:
         case How.ENDS:
             return Rows(f"right(v.folded, {put(len(value), 'integer')}) = {put(value, 'text')}", ranged=False)
         case _:  # BELOW
-            below = put(value.rstrip("/") + "/", "text")
+            below = put(value if value.endswith("/") else value + "/", "text")
             whole = f"({_WRITTEN} = {put(value, 'text')} or starts_with({_WRITTEN}, {below}))"
             return Rows(f"{_starts(plain(fold(value)), put)} and {whole}")
 
@@ -126,18 +127,22 @@ def _quantity(scope: Scope, term: QuantityTerm) -> Iterator[Rows]:
 
 
 def _measure(amount: Amount, unit: int | None, put: Arguments) -> Iterator[Rows]:
-    """Yield what answers an amount (`amounts.compare`) in one unit, or whatever the unit."""
+    """Yield what answers an amount (`amounts.compare`) in one unit, or whatever the unit.
+
+    A row that is open below (`edge`) has its upper end in `low`; one that has a lower end, and another upper, in both.
+    """
     of = "" if unit is None else f"v.unit = {put(unit, 'integer')} and "
     ranged = unit is not None
     match amount.prefix:
         case Prefix.EQ | Prefix.NE:
             low, high = put(amount.low, "numeric"), put(amount.high, "numeric")
-            within = f"v.low >= {low} and v.low < {high} and {_HIGH} < {high}"
+            within = f"v.low >= {low} and v.low < {high} and coalesce(v.high, v.low) < {high} and {_CLOSED}"
             yield Rows(f"{of}{within}", ranged) if amount.prefix is Prefix.EQ else Rows(f"{of}not ({within})", False)
         case Prefix.AP:
             low, high = put(amount.low, "numeric"), put(amount.high, "numeric")
             yield Rows(f"{of}v.low >= {low} and v.low <= {high}", ranged)
             yield Rows(f"{of}v.high >= {low} and v.low < {low}", ranged)
+            yield Rows(f"{of}{_OPEN} and v.low > {high}", ranged)
         case _:
             yield from _one_sided(amount.prefix, put(amount.value, "numeric"), of, ranged)
 
@@ -149,8 +154,10 @@ def _one_sided(prefix: Prefix, value: str, of: str, ranged: bool) -> Iterator[Ro
             yield Rows(f"{of}v.low {sign} {value}", ranged)
             yield Rows(f"{of}v.high {sign} {value} and not v.low {sign} {value}", ranged)
         case Prefix.SA:
-            yield Rows(f"{of}v.low > {value}", ranged)
+            yield Rows(f"{of}v.low > {value} and {_CLOSED}", ranged)
         case Prefix.LT | Prefix.LE:
-            yield Rows(f"{of}v.low {'<' if prefix is Prefix.LT else '<='} {value}", ranged)
+            sign = "<" if prefix is Prefix.LT else "<="
+            yield Rows(f"{of}v.low {sign} {value}", ranged)
+            yield Rows(f"{of}{_OPEN} and not v.low {sign} {value}", ranged)
         case _:  # EB
-            yield Rows(f"{of}v.low < {value} and {_HIGH} < {value}", ranged)
+            yield Rows(f"{of}v.low < {value} and coalesce(v.high, v.low) < {value}", ranged)

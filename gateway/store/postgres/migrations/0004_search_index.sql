@@ -49,7 +49,8 @@ create table string_of (
 create index string_of_rid on string_of (rid);
 create index string_of_text on string_of (type, parameter, (left(folded, 64)), rid);
 
--- Numbers and quantities: what they mean is [low, high]; an open end is infinite.
+-- Numbers and quantities: what they mean is [low, high]. One that is open above has an infinite high; one that is open
+-- below has its upper end in low, by which it is sorted, and says so in edge (4).
 create table measure_of (
   rid       bigint   not null,
   unit      integer  not null,             -- 0: a number, which has none
@@ -62,6 +63,7 @@ create table measure_of (
 create index measure_of_rid on measure_of (rid);
 create index measure_of_low on measure_of (type, parameter, unit, low, rid);
 create index measure_of_wide on measure_of (type, parameter, unit, high) where high is not null;
+create index measure_of_open on measure_of (type, parameter, unit) where edge >= 4;
 
 -- How the rows are indexed: by which layout and table of parameters, and how far a re-indexing has come.
 create table search_index (
