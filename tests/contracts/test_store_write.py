@@ -19,7 +19,7 @@ from gateway.store.port import Condition, Edit, Moved
 from gateway.store.postgres.store import PostgresStore
 from tests.contracts.stores import NOON, batch, merge, message, observation, open_store, partition, raw, write
 
-ALL_PARTS = {part: 0 for part in range(4)}
+ALL_PARTS = dict.fromkeys(range(4), 0)
 
 
 def edit(resource: Resource, *, expect: int | None = None, lane: str = "") -> Edit:
