@@ -15,6 +15,9 @@ import orjson
 
 from gateway.fhir.primitives import SCHEMAS
 
+_ADDRESSES = frozenset({"uri", "url", "canonical", "oid", "uuid"})
+_TEXTS = frozenset({"string", "markdown"})
+
 
 class Element(NamedTuple):
     """One element of a type, under the name that JSON gives it (`valueQuantity`, not `value[x]`)."""
@@ -70,6 +73,16 @@ def elements(type_path: str) -> dict[str, Element]:
                 extensible=type_name in SCHEMAS and name != "id" and (type_path, name) != ("Extension", "url"),
             )
     return made
+
+
+@functools.cache
+def uri_names() -> frozenset[str]:
+    """Return the JSON names under which R4 has an address (uri, url, canonical, oid, uuid) and nowhere a text."""
+    kinds: dict[str, set[str]] = {}
+    for type_path in _table()["types"]:
+        for name, element in elements(type_path).items():
+            kinds.setdefault(name, set()).add(element.type_path)
+    return frozenset(name for name, found in kinds.items() if found & _ADDRESSES and not found & _TEXTS)
 
 
 def codes(value_set: str) -> dict[str, list[str]]:

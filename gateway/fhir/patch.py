@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import jsonpatch
-from jsonpointer import JsonPointerException
+from jsonpointer import JsonPointerException, resolve_pointer
 
 from gateway.errors import Incorrect, TooLarge, Unprocessable
 from gateway.formats import json
 from gateway.model import Resource
 
 OPERATIONS_MAX: Final = 500
-BYTES_MAX: Final = 16 << 20
+COPIED_BYTES_MAX: Final = 1 << 20
+"""What the copies of a patch may add: each could double the one before."""
 _NEEDS: Final = {
     "add": ("value",),
     "replace": ("value",),
@@ -41,17 +42,21 @@ class JsonPatch:
         Raises Unprocessable, naming the operation, when a path does not exist or a test does not hold.
         """
         patched: Any = copy.deepcopy(resource)
+        copied = 0
         for place, operation in enumerate(self.operations):
             try:
-                patched = jsonpatch.JsonPatch([operation]).apply(patched)
+                if operation["op"] == "copy":
+                    copied += len(json.dumps(resolve_pointer(patched, operation["from"])))
+                if copied <= COPIED_BYTES_MAX:
+                    patched = jsonpatch.JsonPatch([operation]).apply(patched, in_place=True)
             except jsonpatch.JsonPatchTestFailed:
                 raise Unprocessable("the test does not hold", at=f"[{place}]") from None
             except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, ValueError, KeyError, IndexError):
                 raise Unprocessable(
                     "the operation cannot be done: its path, or what it comes from, is not there", at=f"[{place}]"
                 ) from None
-            if operation["op"] == "copy" and len(json.dumps(patched)) > BYTES_MAX:
-                raise TooLarge(f"a patched resource has at most {BYTES_MAX} bytes", at=f"[{place}]")
+            if copied > COPIED_BYTES_MAX:
+                raise TooLarge(f"the copies of a patch have at most {COPIED_BYTES_MAX} bytes", at=f"[{place}]")
         if not isinstance(patched, dict):
             raise Unprocessable("what is left is not a resource")
         return patched

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway import errors
+from gateway.fhir.elements import uri_names
 from gateway.search.query import Query
 from gateway.serve import conditional
 from gateway.serve.asking import pairs_of
@@ -23,7 +24,6 @@ _CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]{0,63})\?(.+)", re.DOTALL)
 _URN: Final = ("urn:uuid:", "urn:oid:")
 _IN_NARRATIVE: Final = re.compile(r"""((?:href|src)\s*=\s*["'])([^"']+)""")
 _RESTFUL: Final = re.compile(r"https?://.*/([A-Z][A-Za-z]{0,63}/[A-Za-z0-9\-.]{1,64})")
-_TEXTS: Final = frozenset({"value", "display", "text", "id", "resourceType", "valueString", "valueMarkdown"})
 
 
 @dataclass(slots=True)
@@ -89,22 +89,28 @@ def find(steps: Sequence[Step], known: Collection[str], *, now: dt.datetime, bas
 
 
 def _slots(resource: dict[str, Any], at: str, known: Collection[str], now: dt.datetime, base: str) -> Iterator[Slot]:
-    waiting: list[tuple[Any, str]] = [(resource, at)]
+    addresses = uri_names()
+    waiting: list[tuple[Any, str, str]] = [(resource, at, "")]
     while waiting:
-        owner, path = waiting.pop()
-        for key, value in owner.items() if type(owner) is dict else enumerate(owner):
+        owner, path, name = waiting.pop()
+        one = type(owner) is dict
+        for key, value in owner.items() if one else enumerate(owner):
             kind = type(value)
+            if one:
+                name = key
             if kind is str:
-                if value in known:
-                    if key not in _TEXTS:
+                if name == "reference":
+                    if value in known:
                         yield Slot(owner, key, value, path)
-                elif key == "reference":
-                    if slot := _reference(owner, value, path, known, now, base):
+                    elif slot := _reference(owner, value, path, known, now, base):
                         yield slot
-                elif key == "div" and known:
+                elif value in known:
+                    if name in addresses:
+                        yield Slot(owner, key, value, path)
+                elif name == "div" and known:
                     yield Slot(owner, key, value, path)
             elif kind is dict or kind is list:
-                waiting.append((value, f"{path}.{key}" if type(key) is str else f"{path}[{key}]"))
+                waiting.append((value, f"{path}.{key}" if one else f"{path}[{key}]", name))
 
 
 def _reference(

@@ -185,7 +185,10 @@ def patched(step: Step, present: Version) -> Resource:
     """Return the content after a step's patch. Raises Unprocessable or Invalid."""
     assert step.patch is not None
     resource: Resource = json.loads(present.body)
-    made = step.patch.apply(resource)
+    try:
+        made: Resource = json.loads(json.dumps(step.patch.apply(resource)))
+    except (errors.Incorrect, TypeError):
+        raise errors.Unprocessable("what the patch makes is nested too deep", at=step.at) from None
     if made.get("resourceType") != present.type or made.get("id") != present.id:
         raise errors.Unprocessable("a patch changes neither the type nor the id of a resource", at=step.at)
     if found := judged(made, step.at):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import http
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from gateway import access, errors
@@ -92,24 +92,26 @@ class TransactionHandler:
             else:
                 jobs.append((_place(job), place, job))
         for phase in sorted({order for order, _, _ in jobs}):
-            waiting = iter([(place, job) for order, place, job in jobs if order == phase])
+            waiting = iter(_chains([(place, job) for order, place, job in jobs if order == phase]))
             await asyncio.gather(*(self._work(actor, waiting, told, wanted) for _ in range(_AT_ONCE)))
         return told
 
     async def _work(
-        self, actor: Actor, waiting: Iterable[tuple[int, Step | Reading]], told: list[bytes], wanted: str
+        self, actor: Actor, waiting: Iterable[list[tuple[int, Step | Reading]]], told: list[bytes], wanted: str
     ) -> None:
-        for place, job in waiting:
-            if isinstance(job, Reading):
-                told[place] = await self._reading(actor, job)
-                continue
-            try:
-                (done,) = await self._perform(actor, [job])
-            except Exception as error:  # noqa: BLE001 - the entry's own fate; a bug is told like any other
-                self._note(error)
-                told[place] = _refused(error)
-            else:
-                told[place] = self._told(done, wanted)
+        for chain in waiting:
+            for place, job in chain:
+                told[place] = await self._entry(actor, job, wanted)
+
+    async def _entry(self, actor: Actor, job: Step | Reading, wanted: str) -> bytes:
+        if isinstance(job, Reading):
+            return await self._reading(actor, job)
+        try:
+            (done,) = await self._perform(actor, [job])
+        except Exception as error:  # noqa: BLE001 - the entry's own fate; a bug is told like any other
+            self._note(error)
+            return _refused(error)
+        return self._told(done, wanted)
 
     async def _reading(self, actor: Actor, job: Reading) -> bytes:
         try:
@@ -143,13 +145,22 @@ def _opened(bundle: Resource) -> tuple[str, list[Any]]:
     if bundle.get("resourceType") != "Bundle":
         raise errors.Incorrect("what is posted here is a Bundle", at="resourceType")
     kind, entries = bundle.get("type"), bundle.get("entry", [])
-    if kind not in {"batch", "transaction"}:
+    if not isinstance(kind, str) or kind not in {"batch", "transaction"}:
         raise errors.Incorrect("a Bundle that is posted here is a batch or a transaction", at="Bundle.type")
     if not isinstance(entries, list):
         raise errors.Incorrect("entry is an array", at="Bundle.entry")
     if len(entries) > ENTRIES_MAX:
         raise errors.TooLarge(f"a {kind} has at most {ENTRIES_MAX} entries", at="Bundle.entry")
     return kind, entries
+
+
+def _chains(jobs: Sequence[tuple[int, Step | Reading]]) -> Iterable[list[tuple[int, Step | Reading]]]:
+    """Return jobs that may be done beside one another, those about the same resource one after the other."""
+    chains: dict[tuple[str, str] | int, list[tuple[int, Step | Reading]]] = {}
+    for place, job in jobs:
+        key = (job.type, job.id) if isinstance(job, Step) and job.id else place
+        chains.setdefault(key, []).append((place, job))
+    return chains.values()
 
 
 def _place(job: Step | Reading) -> int:

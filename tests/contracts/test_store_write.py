@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import multiprocessing
 from typing import Any
 
 import pytest
 
-from gateway.clock import FrozenClock
+from gateway.backbone.postgres import PostgresBackbone
+from gateway.clock import FrozenClock, SystemClock
 from gateway.fhir import body as bodies
 from gateway.formats import json
-from gateway.model import Mode, Resource
+from gateway.model import Mode, Position, Record, Resource
+from gateway.observe.events import silent
+from gateway.publish.publisher import Publisher
 from gateway.search import parse
 from gateway.search.index import extract as real_extract
 from gateway.store.port import Condition, Edit, Moved
 from gateway.store.postgres.store import PostgresStore
 from tests.contracts.stores import NOON, batch, merge, message, observation, open_store, partition, raw, write
 
-ALL_PARTS = {part: 0 for part in range(4)}
+ALL_PARTS = dict.fromkeys(range(4), 0)
 
 
 def edit(resource: Resource, *, expect: int | None = None, lane: str = "") -> Edit:
@@ -151,6 +155,40 @@ async def test_one_that_the_database_refuses_does_not_fail_its_company(store):
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert [isinstance(each, BaseException) for each in answers] == [False] * 3 + [True] + [False] * 3
     assert len(await store.read_many([("Observation", f"n{number}") for number in range(6)])) == 6
+
+
+async def test_what_the_api_wrote_is_published_as_of_the_api(database, store):
+    backbone = PostgresBackbone(database.url)
+    await backbone.start()
+    stop = asyncio.Event()
+    publisher = Publisher(
+        owner="t", partitions=4, backbone=backbone, store=store, tell=silent, clock=SystemClock(), retention_hours=0
+    )
+    running = asyncio.create_task(publisher.run(stop))
+    try:
+        (first,) = await store.write([edit({"resourceType": "Basic", "id": "b", "code": {"text": "x"}}, lane="l")])
+        await store.write([Edit("Basic", "b", b"")])
+        part = partition("l")
+        records = [await _appended(backbone, Position("fhir.Basic", part, offset)) for offset in range(2)]
+    finally:
+        stop.set()
+        await running
+        await backbone.stop()
+    headers = [dict(record.headers) for record in records]
+    assert [each["ce_source"] for each in headers] == [b"/fhir", b"/fhir"]
+    assert [each["ce_id"] for each in headers] == [b"Basic/b/1", b"Basic/b/2"]
+    assert [each["ce_type"].decode().split(".")[-2] for each in headers] == ["upserted", "deleted"]
+    assert [record.value for record in records] == [first.version.body, b""]
+    assert [record.key for record in records] == [b"l", b"l"]
+
+
+async def _appended(backbone: PostgresBackbone, position: Position) -> Record:
+    for _ in range(300):
+        with contextlib.suppress(Exception):
+            if delivered := await backbone.read(position):
+                return delivered.record
+        await asyncio.sleep(0.05)
+    raise AssertionError("not published")
 
 
 # beside feeds

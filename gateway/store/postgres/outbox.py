@@ -20,6 +20,8 @@ from gateway.store.postgres.connections import Connections
 
 _SQL = statements.load("outbox")
 _AGAIN_SECONDS = 0.5
+_REST_SECONDS = 0.005
+"""Between two NOTIFY: a busy store commits hundreds of times a second, and one ring wakes whoever sleeps."""
 
 
 async def unpublished(connections: Connections, after: Mapping[int, int], *, limit: int) -> list[OutboxRow]:
@@ -103,3 +105,4 @@ class Bell:
             self._rung.clear()
             if not connection.is_closed():
                 await connection.execute("select pg_notify($1, '')", self._channel)
+                await asyncio.sleep(_REST_SECONDS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -173,17 +174,21 @@ class Transactor:
         if not outgoing:
             return
         placed = [(self.partition(out.key), out) for out in outgoing]
-        parts = sorted({part for part, _ in placed})
-        heads = {row["part"]: row["seq"] for row in await connection.fetch(_SQL["heads"], parts)}
-        if len(heads) < len(parts):
+        wanted = Counter(part for part, _ in placed)
+        parts = sorted(wanted)
+        counts = [wanted[part] for part in parts]
+        taken = await connection.fetch(_SQL["numbers"], parts, counts)
+        if len(taken) < len(parts):
             await connection.execute(_SQL["new_heads"], parts)
-            heads = {row["part"]: row["seq"] for row in await connection.fetch(_SQL["heads"], parts)}
+            missing = {*parts} - {row["part"] for row in taken}
+            more = [part for part in parts if part in missing]
+            taken += await connection.fetch(_SQL["numbers"], more, [wanted[part] for part in more])
+        heads = {row["part"]: row["upto"] - wanted[row["part"]] for row in taken}
         records = []
         for part, out in placed:
             heads[part] += 1
             records.append((heads[part], out.message, part, out.version, out.type, out.id))
         await _copy(connection, "outbox", OUTBOX_COLUMNS, records)
-        await connection.execute(_SQL["move_heads"], list(heads), list(heads.values()))
 
 
 async def _hold(connection: Connection, advances: Sequence[Advance]) -> dict[tuple[str, int], int]:

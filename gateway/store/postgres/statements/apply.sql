@@ -65,15 +65,18 @@ update resource r set event = n.event, received = n.received, line = n.line, sta
 -- A message was replayed: $1 seq, and what it now is.
 update message set state = $2, stored = $3, type = $4, mapping = $5, provenance = $6, made = $7, reasons = $8 where seq = $1;
 
--- name: heads
--- Take the outbox partitions, in order, until the commit: $1 partitions.
-select part, seq from outbox_head where part = any($1::integer[]) order by part for update;
+-- name: numbers
+-- Take the outbox partitions, in order, until the commit, and numbers in each: $1 partitions, $2 how many. `upto` is the
+-- last number taken.
+with held as (
+  select part from outbox_head where part = any($1::integer[]) order by part for update
+)
+update outbox_head h set seq = h.seq + n.count
+  from unnest($1::integer[], $2::bigint[]) as n (part, count) join held on held.part = n.part
+ where h.part = n.part returning h.part, h.seq as upto;
 
 -- name: new_heads
 insert into outbox_head (part) select unnest($1::integer[]) order by 1 on conflict do nothing;
-
--- name: move_heads
-update outbox_head h set seq = n.seq from unnest($1::integer[], $2::bigint[]) as n (part, seq) where h.part = n.part;
 
 -- name: count
 -- $1 feed, $2 partition of the source topic, $3 to $5 what to add to stored, rejected, duplicate.
