@@ -24,7 +24,7 @@ CURRENCY: Final = "urn:iso:std:iso:4217"
 _NUMBER = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)?([+-]?(?:[0-9]+(?:\.[0-9]+)?)(?:[eE][+-]?[0-9]{1,4})?)")
 _EXACTLY = Context(prec=800)  # no sum of two numbers within the limits above is rounded
 _PLAIN = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
-_OPEN: Final = (None, None)
+_BELOW: Final = frozenset({"<", "<="})
 
 
 def amount(text: str, parameter: str) -> Amount:
@@ -114,8 +114,7 @@ def measure(parameter: str, value: Any, data_type: str) -> Measure | None:
         return None
     if data_type == "Range":
         low, high = _part(value.get("low")), _part(value.get("high"))
-        unit = low or high or {}
-        return _measure(parameter, (_decimal(low.get("value")), _decimal(high.get("value"))), unit)
+        return _measure(parameter, _decimal(low.get("value")), _decimal(high.get("value")), low or high)
     number = _decimal(value.get("value"))
     if number is None:
         return None
@@ -123,14 +122,18 @@ def measure(parameter: str, value: Any, data_type: str) -> Measure | None:
         return Measure(parameter, number, number, CURRENCY, _text(value.get("currency")))
     comparator = value.get("comparator")
     if comparator is None:
-        return _measure(parameter, (number, number), value)
-    return _measure(parameter, (None, number) if comparator in {"<", "<="} else (number, None), value)
+        return _measure(parameter, number, number, value)
+    below = comparator in _BELOW
+    return _measure(parameter, None if below else number, number if below else None, value)
 
 
-def _measure(parameter: str, ends: tuple[Decimal | None, Decimal | None], unit: dict[str, Any]) -> Measure | None:
-    if ends == _OPEN:
+def _measure(parameter: str, low: Decimal | None, high: Decimal | None, unit: dict[str, Any]) -> Measure | None:
+    if low is None and high is None:
         return None
-    return Measure(parameter, *ends, _text(unit.get("system")), _text(unit.get("code")), _text(unit.get("unit")))
+    system, code, shown = unit.get("system", ""), unit.get("code", ""), unit.get("unit", "")
+    if type(system) is str and type(code) is str and type(shown) is str:
+        return Measure(parameter, low, high, system, code, shown)
+    return Measure(parameter, low, high, _text(system), _text(code), _text(shown))
 
 
 def _part(value: Any) -> dict[str, Any]:
@@ -145,6 +148,8 @@ def _decimal(value: Any) -> Decimal | None:
     """Return a JSON number, None for anything else and for what no database column holds."""
     if type(value) is int:
         value = Decimal(value)
-    if type(value) is not Decimal or not value.is_finite():
+    elif type(value) is not Decimal:
         return None
-    return value if not value or abs(value.adjusted()) <= EXPONENT_MAX else None
+    if not value:
+        return value if value.is_finite() else None
+    return value if value.is_finite() and -EXPONENT_MAX <= value.adjusted() <= EXPONENT_MAX else None

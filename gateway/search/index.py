@@ -12,13 +12,15 @@ in `tokens`.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.model import Resource
 from gateway.search import parameters
-from gateway.search.leaves import Visit, emitter, truth
-from gateway.search.parameters import Step
-from gateway.search.query import Index, reference
+from gateway.search.codes import Visit, truth
+from gateway.search.indexed import Index, reference
+from gateway.search.leaves import emitter
+from gateway.search.parameters import Kind, Step
 
 
 def extract(resource: Resource) -> Index:
@@ -29,62 +31,86 @@ def extract(resource: Resource) -> Index:
     """
     index = Index()
     kind = resource["resourceType"]
-    visits, absent = _plan(kind)
+    visits, whole = _plan(kind)
     for name, value in resource.items():
         visit = visits.get(name)
         if visit is not None:
             visit(value, index)
-    for emit in absent:
+    for emit in whole:
         emit(resource, index)
     if kind == "Patient" and (own := resource.get("id")):
         index.patient = reference("patient", f"Patient/{own}")
     return index
 
 
+@dataclass(slots=True)
+class _Place:
+    """A place in resources of a type: whose values stand there, what to note of them, what is below it."""
+
+    present: int = 0
+    emits: list[Visit] = field(default_factory=list)
+    below: dict[Step, _Place] = field(default_factory=dict)
+
+
 @functools.cache
 def _plan(resource_type: str) -> tuple[dict[str, Visit], list[Visit]]:
     """Return the visits of a type by top-level element, and those of parameters that need the whole resource."""
     known = parameters.of(resource_type)
-    tree: dict[Step | None, Any] = {}
-    absent: list[Visit] = []
-    for parameter in known.stored():
+    root, whole = _Place(), []
+    stored = {parameter.name for parameter in known.stored()}
+    for parameter in known.all():
+        if parameter.kind is Kind.COMPOSITE or parameter.name in {"_id", "_lastUpdated"}:
+            continue
         for place in parameter.paths:
             if place.type == "Truth":
-                absent.append(truth(parameter.name, place))
+                whole.append(truth(parameter, place))
                 continue
-            node = tree
-            for step in place.steps:
-                node = node.setdefault(step, {})
             emit = emitter(parameter, place, main=parameter.name == known.main_date)
-            if emit is not None and parameter.name not in {"_id", "_lastUpdated"}:
-                node.setdefault(None, []).append(emit)
-    return _children(tree), absent
+            if emit is None and parameter.kind is not Kind.SPECIAL:
+                continue
+            at = root
+            for step in place.steps:
+                at = at.below.setdefault(step, _Place())
+            if not place.target:  # a reference to one type says itself whether it is there
+                at.present |= 1 << parameter.bit
+            if emit is not None and parameter.name in stored:
+                at.emits.append(emit)
+    return _children(root), whole
 
 
-def _children(tree: dict[Step | None, Any]) -> dict[str, Visit]:
+def _children(place: _Place) -> dict[str, Visit]:
     by_name: dict[str, list[Visit]] = {}
-    for step, below in tree.items():
-        if step is None:
-            continue
-        visit = _node(below)
+    for step, below in place.below.items():
+        visit = _visit(below)
         by_name.setdefault(step.name, []).append(_kept(visit, *step.where) if step.where else visit)
     return {name: _each(visits) for name, visits in by_name.items()}
 
 
-def _node(below: dict[Step | None, Any]) -> Visit:
-    emits: list[Visit] = list(below.get(None, ()))
-    inner = _children(below)
-    if not inner:
-        return emits[0] if len(emits) == 1 else _all(emits)
+def _visit(place: _Place) -> Visit:
+    present, emits, inner = place.present, place.emits, _children(place)
+    if not inner and len(emits) == 1:
+        return _one(present, emits[0])
 
     def visit(value: Any, index: Index) -> None:
+        index.present |= present
         for emit in emits:
             emit(value, index)
-        if type(value) is dict:
+        if inner and type(value) is dict:
             for name, go in inner.items():
                 found = value.get(name)
                 if found is not None:
                     go(found, index)
+
+    return visit
+
+
+def _one(present: int, emit: Visit) -> Visit:
+    if not present:
+        return emit
+
+    def visit(value: Any, index: Index) -> None:
+        index.present |= present
+        emit(value, index)
 
     return visit
 
@@ -103,8 +129,9 @@ def _each(visits: list[Visit]) -> Visit:
     def visit(value: Any, index: Index) -> None:
         if type(value) is list:
             for item in value:
-                once(item, index)
-        else:
+                if item is not None:
+                    once(item, index)
+        elif value is not None:
             once(value, index)
 
     return visit

@@ -1,41 +1,47 @@
 """The parameters of a search request → a `Query`. Strict: what is not understood is refused by name, never ignored.
 
 `Prefer: handling=lenient` asks for the opposite; what was ignored is then reported. A modifier that is not supported
-is refused either way (R4 search, modifiers), for it would turn the question round. Not here: `_format` and `_pretty`,
-which are about the answer, and `_page`, which holds a whole question.
+is refused either way (R4 search, modifiers), for it would turn the question round. A name is read by `keys`, a value by
+`terms` and `values`, `_filter` by `filters`, what is about the answer by `results`. Not here: `_page`, which holds a
+whole question.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.errors import Incorrect, NotFound
-from gateway.search import parameters, times
-from gateway.search.leaves import type_of
-from gateway.search.parameters import Kind, Parameter, Parameters
-from gateway.search.query import DateTerm, Prefix, Query, ReferenceTerm, Sort, Term, TokenTerm, reference, token
-
-COUNT_DEFAULT: Final = 20
-COUNT_MAX: Final = 500
-PARAMETERS_MAX: Final = 40
-VALUES_MAX: Final = 100
-"""How many values one parameter may join by commas."""
-RESULT: Final = ("_count", "_sort", "_total", "_summary")
-NOT_YET: Final = frozenset(
-    {"_has", "_include", "_revinclude", "_filter", "_list", "_text", "_content", "_query", "_type", "_elements"}
-    | {"_contained", "_containedType"}
+from gateway.search import filters, keys, parameters, results, terms, values
+from gateway.search.keys import Reading, Unknown
+from gateway.search.parameters import Parameter, Parameters
+from gateway.search.query import (
+    DateTerm,
+    HasTerm,
+    IdTerm,
+    Include,
+    Query,
+    ReferenceTerm,
+    Sort,
+    SortBy,
+    Term,
+    TokenTerm,
 )
-SPECIAL_VALUES: Final = "http://terminology.hl7.org/CodeSystem/special-values"
+from gateway.search.results import COUNT_DEFAULT, COUNT_MAX, Shape
+from gateway.search.terms import VALUES_MAX
+from gateway.search.values import Context, Terminology
 
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_LITERAL = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}")
-_PREFIX = re.compile(r"(eq|ne|gt|lt|ge|le|sa|eb|ap)(?=[0-9])")
-_NOTHING: Final = ("",)
-"""`_id` values that no resource has."""
+__all__ = [
+    "COUNT_DEFAULT", "COUNT_MAX", "PARAMETERS_MAX", "VALUES_MAX", "Asked", "Shape", "Terminology", "parse", "understand",
+    "understand_system",
+]  # fmt: skip
+
+PARAMETERS_MAX: Final = 40
+TYPES_MAX: Final = 20
+"""How many types a search of the whole system may name."""
+VALUE_LENGTH_MAX: Final = 8000
 
 
 @dataclass(slots=True)
@@ -47,6 +53,7 @@ class Asked:
     ignored: list[str]
     private: bool
     """Whether a value among `used` may name a person: such values are never written into a link."""
+    shape: Shape = field(default_factory=Shape)
 
 
 def parse(resource_type: str, pairs: Sequence[tuple[str, str]], *, lenient: bool = False) -> Query:
@@ -61,11 +68,13 @@ def understand(
     lenient: bool = False,
     now: dt.datetime | None = None,
     base: str = "",
+    codes: Terminology | None = None,
 ) -> Asked:
     """Return the search that decoded `pairs` of a request ask for, in any order.
 
     `now` is what `ap` measures distance from; without it `ap` is refused. References below `base` (the address of this
-    API) are taken as relative ones. Raises NotFound for a type that R4 does not have, Incorrect for anything that is
+    API) are taken as relative ones. `codes` knows value sets and hierarchies; without it `:in`, `:not-in`, `:above`
+    and `:below` of codes are refused. Raises NotFound for a type that R4 does not have, Incorrect for anything that is
     not understood, with the parameter as `at`.
     """
     try:
@@ -74,10 +83,48 @@ def understand(
         raise NotFound("R4 has no such resource type") from None
     if len(pairs) > PARAMETERS_MAX:
         raise Incorrect(f"a search has at most {PARAMETERS_MAX} parameters")
-    reader = _Reader(known, lenient=lenient, now=now, base=base.rstrip("/") + "/" if base else "")
+    reading = Reading(Context(now, base.rstrip("/") + "/" if base else "", codes))
+    reader = _Reader(known, reading, lenient=lenient)
     for name, value in pairs:
         reader.take(name, value)
     return reader.asked()
+
+
+def understand_system(
+    pairs: Sequence[tuple[str, str]],
+    *,
+    lenient: bool = False,
+    now: dt.datetime | None = None,
+    base: str = "",
+    codes: Terminology | None = None,
+) -> list[Asked]:
+    """Return one search for each type that `_type=A,B` names, of the other parameters, which all of them must have.
+
+    Their order is that of `_lastUpdated`, newest first unless `_sort=_lastUpdated`: no other is common to all types.
+    Raises what `understand` raises, Incorrect without `_type`.
+    """
+    kinds = list(dict.fromkeys(one for name, value in pairs if name == "_type" for one in value.split(",") if one))
+    if not kinds:
+        raise Incorrect("a search of the whole system says which types: _type=A,B", at="_type")
+    if len(kinds) > TYPES_MAX:
+        raise Incorrect(f"_type has at most {TYPES_MAX} types", at="_type")
+    if any(kind not in parameters.types() for kind in kinds):
+        raise Incorrect("_type names a type that R4 does not have", at="_type")
+    orders = {"_lastUpdated": Sort.OLDEST, "-_lastUpdated": Sort.NEWEST}
+    sort = next((value for name, value in pairs if name == "_sort" and value), "-_lastUpdated")
+    if sort not in orders:
+        raise Incorrect("_sort of several types is _lastUpdated or -_lastUpdated", at="_sort")
+    rest = [pair for pair in pairs if pair[0] != "_type"]
+    asked = [understand(kind, rest, lenient=lenient, now=now, base=base, codes=codes) for kind in kinds]
+    if lenient:  # what one of the types ignores, all ignore
+        ignored = list(dict.fromkeys(why for one in asked for why in one.ignored))
+        common = [pair for pair in rest if all(pair in one.used for one in asked)]
+        asked = [understand(kind, common, now=now, base=base, codes=codes) for kind in kinds]
+        asked = [replace(one, ignored=ignored) for one in asked]
+    named = [pair for pair in pairs if pair[0] == "_type"]
+    return [
+        replace(one, query=replace(one.query, sort=orders[sort], order=()), used=[*named, *one.used]) for one in asked
+    ]
 
 
 @dataclass(slots=True)
@@ -85,163 +132,106 @@ class _Reader:
     """Collects what the pairs of one request say."""
 
     known: Parameters
+    reading: Reading
     lenient: bool
-    now: dt.datetime | None
-    base: str
     terms: list[Term] = field(default_factory=list)
     updated: list[DateTerm] = field(default_factory=list)
     ids: tuple[str, ...] | None = None
     results: dict[str, str] = field(default_factory=dict)
+    includes: list[Include] = field(default_factory=list)
+    order: tuple[Sort, tuple[SortBy, ...]] | None = None
     used: list[tuple[str, str]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
-    private: bool = False
 
     def take(self, name: str, value: str) -> None:
         """Add one parameter."""
         if value == "":
-            self.ignored.append(f"{_shown(name)} has no value")
+            self.ignored.append(f"{values.shown(name)} has no value")
             return
-        stem, _, modifier = name.partition(":")
-        parameter = None if "." in modifier else self.known.get(stem)
-        if stem in RESULT:
-            if name in self.results or modifier:
-                raise Incorrect(f"{stem} can be given once, without a modifier", at=stem)
-            self.results[name] = value
-        elif parameter is None or not parameter.supported:
-            self._unsupported(name, stem, parameter)
-            return
-        else:
-            self._filter(parameter, modifier, value)
-        self.used.append((name, value))
-
-    def _unsupported(self, name: str, stem: str, parameter: Parameter | None) -> None:
-        if parameter is not None or stem in NOT_YET or "." in name:
-            why = f"{_shown(name)} is not supported yet"
-        else:
-            why = f"{_shown(name)} is not a search parameter of {self.known.type}"
-        if not self.lenient:
-            raise Incorrect(why, at=_shown(name))
-        self.ignored.append(why)
-
-    def _filter(self, parameter: Parameter, modifier: str, value: str) -> None:
-        name = parameter.name
-        if modifier and not (parameter.kind is Kind.REFERENCE and modifier in parameters.types()):
-            raise Incorrect(f"the modifier {_shown(':' + modifier)} of {name} is not supported", at=name)
-        values = _split(value, ",")
-        if len(values) > VALUES_MAX:
-            raise Incorrect(f"{name} has more than {VALUES_MAX} values", at=name)
-        if "" in values:
-            raise Incorrect(f"{name} has an empty value between commas", at=name)
-        if name == "_id":
-            ids = {_plain(one) for one in values} if self.ids is None else {_plain(one) for one in values} & {*self.ids}
-            self.ids = tuple(sorted(one for one in ids if _ID.fullmatch(one))) or _NOTHING
-        elif parameter.kind is Kind.DATE:
-            term = DateTerm(name, tuple(self._date(name, one) for one in values))
-            if name == "_lastUpdated":
-                self.updated.append(term)
-            else:
-                self.terms.append(term)
-        elif parameter.kind is Kind.REFERENCE:
-            self.terms.append(self._references(parameter, modifier, values))
-        else:
-            self.private = self.private or any(
-                place.type in {"Identifier", "ContactPoint"} for place in parameter.paths
-            )
-            self.terms.append(_tokens(parameter, values))
-
-    def _date(self, name: str, text: str) -> tuple[Prefix, dt.datetime, dt.datetime]:
-        text = _plain(text)
-        found = _PREFIX.match(text)
-        prefix = Prefix(found[0]) if found else Prefix.EQ
-        # a plus sign that nobody encoded arrives as a blank
-        moment = (text[2:] if found else text).replace(" ", "+")
+        if len(value) > VALUE_LENGTH_MAX:
+            raise Incorrect(f"a value has at most {VALUE_LENGTH_MAX} characters", at=values.shown(name))
         try:
-            low, high = times.interval(moment)
-        except ValueError:
-            raise Incorrect(f"{name} is not a date, or its prefix is none of R4's", at=name) from None
-        if prefix is Prefix.AP:
-            if self.now is None:
-                raise Incorrect(f"the prefix ap of {name} is not supported here", at=name)
-            low, high = times.approximately(low, high, self.now)
-        return prefix, low, high
+            value.encode()
+            self._take(name, value)
+        except Unknown as unknown:
+            if not self.lenient:
+                raise
+            self.ignored.append(unknown.text)
+        except UnicodeEncodeError:
+            raise Incorrect("the value is no text", at=values.shown(name)) from None
+        else:
+            self.used.append((name, value))
 
-    def _references(self, parameter: Parameter, modifier: str, values: list[str]) -> ReferenceTerm:
-        """Return the term; its parameter is `patient` when nothing but patients can answer it."""
-        hashes: dict[int, str] = {}
-        for one in values:
-            for target in self._targets(parameter, modifier, _plain(one)):
-                patient = parameter.as_patient and type_of(target) == "Patient"
-                stored = "patient" if patient else parameter.name
-                hashes[reference(stored, target)] = stored
-        return ReferenceTerm("patient" if {*hashes.values()} == {"patient"} else parameter.name, tuple(hashes))
+    def _take(self, name: str, value: str) -> None:
+        stem, _, modifier = name.partition(":")
+        if stem in results.ONCE:
+            if stem in self.results or modifier:
+                raise Incorrect(f"{stem} can be given once, without a modifier", at=stem)
+            if stem == "_sort":
+                self.order = results.order(self.known, value)
+            self.results[stem] = value
+        elif stem in results.INCLUDES:
+            self.includes.append(results.include(stem, modifier, value))
+            if len(self.includes) > results.INCLUDES_MAX:
+                raise Incorrect(f"a search has at most {results.INCLUDES_MAX} includes", at=stem)
+        elif name == "_filter":
+            self.terms.append(filters.read(self.known, value, self.reading))
+        elif name == "_list":
+            self.terms.append(HasTerm("List", "item", _list(value)))
+        elif name == "_type":
+            raise Unknown("_type belongs to a search of the whole system", at="_type")
+        else:
+            self._keep(self._term(name, value))
 
-    def _targets(self, parameter: Parameter, modifier: str, text: str) -> list[str]:
-        """Return the literal references that a value can mean: several when it is an id alone."""
-        name = parameter.name
-        if self.base and text.startswith(self.base):
-            text = text.removeprefix(self.base)
-        if "/_history/" in text:
-            raise Incorrect(f"{name}: references to a version are not supported", at=name)
-        if not parameter.targets or (":" in text and not modifier):
-            return [text]
-        if modifier:
-            if not _ID.fullmatch(text.removeprefix(modifier + "/")):
-                raise Incorrect(f"{name}:{modifier} takes an id", at=name)
-            return [f"{modifier}/{text.removeprefix(modifier + '/')}"]
-        if _ID.fullmatch(text):
-            only = {place.target for place in parameter.paths}
-            return [f"{target}/{text}" for target in parameter.targets if "" in only or target in only]
-        literal = _LITERAL.fullmatch(text)
-        if literal is None or literal[1] not in parameters.types():
-            raise Incorrect(f"{name} takes an id, Type/id or an absolute address", at=name)
-        return [text]
+    def _term(self, name: str, value: str) -> Term:
+        def leaf(known: Parameters, parameter: Parameter, modifier: str) -> Term:
+            return terms.read(known, parameter, modifier, value, self.reading.context)
+
+        simple = "." not in name and not name.startswith("_has:")
+        try:
+            return keys.term(self.known, name, leaf, self.reading)
+        except Unknown as unknown:
+            raise Unknown(unknown.text, at=unknown.at if simple else values.shown(name)) from None
+        except Incorrect as refused:
+            raise Incorrect(refused.text, at=refused.at if simple else values.shown(name)) from None
+
+    def _keep(self, term: Term) -> None:
+        match term:
+            case IdTerm():
+                kept = term.values if self.ids is None else tuple(one for one in term.values if one in self.ids)
+                self.ids = tuple(sorted(kept)) or (values.NO_ID,)
+            case DateTerm(parameter="_lastUpdated"):
+                self.updated.append(term)
+            case _:
+                self.terms.append(term)
 
     def asked(self) -> Asked:
         """Return everything taken, as one query."""
-        sort = self._sort()
-        count = self._count()
-        total = self.results.get("_total", "none")
-        if total not in {"none", "estimate", "accurate"}:
-            raise Incorrect("_total is none, estimate or accurate", at="_total")
-        summary = self.results.get("_summary", "false")
-        if summary not in {"false", "count"}:
-            raise Incorrect("_summary is not supported yet, but for false and count", at="_summary")
-        count = 0 if summary == "count" else count
+        count = results.count(self.results)
+        sort, order = self.order or (self._by_default(), ())
         query = Query(
             type=self.known.type,
             terms=tuple(dict.fromkeys(self.terms)),
             ids=self.ids or (),
             updated=tuple(self.updated),
             sort=sort,
+            order=order,
             count=count,
-            total=total != "none" or count == 0,
+            total=results.total(self.results) or count == 0,
+            includes=tuple(dict.fromkeys(self._whole(one) for one in self.includes)),
         )
-        return Asked(query, self.used, self.ignored, self.private)
+        return Asked(query, self.used, self.ignored, self.reading.private, results.shape(self.results))
 
-    def _count(self) -> int:
-        text = self.results.get("_count", str(COUNT_DEFAULT))
-        if not re.fullmatch(r"[0-9]{1,9}", text):
-            raise Incorrect("_count is a number from 0", at="_count")
-        return min(int(text), COUNT_MAX)
+    def _whole(self, include: Include) -> Include:
+        """`_include=*` is every reference of the type that is searched."""
+        return replace(include, type=self.known.type) if include.type == "*" else include
 
-    def _sort(self) -> Sort:
-        """Return the order asked for.
-
-        Without one: newest main date first where the question names a patient, a code or that date, else newest update
-        first (the store has an index in that order for each).
+    def _by_default(self) -> Sort:
+        """Return the order when none is asked for: newest main date first where the question names a patient, a code
+        or that date, else newest update first (the store has an index in that order for each).
         """
         main = self.known.main_date
-        orders = {"_lastUpdated": Sort.OLDEST, "-_lastUpdated": Sort.NEWEST}
-        if main:
-            orders |= {main: Sort.DATE_OLDEST, "-" + main: Sort.DATE_NEWEST}
-        text = self.results.get("_sort")
-        if text is None:
-            return Sort.DATE_NEWEST if main and any(_by_date(term, main) for term in self.terms) else Sort.NEWEST
-        if text not in orders:
-            raise Incorrect(
-                f"_sort of {self.known.type} is one of {', '.join(orders)}; more is not supported yet", at="_sort"
-            )
-        return orders[text]
+        return Sort.DATE_NEWEST if main and any(_by_date(term, main) for term in self.terms) else Sort.NEWEST
 
 
 def _by_date(term: Term, main: str) -> bool:
@@ -249,53 +239,14 @@ def _by_date(term: Term, main: str) -> bool:
     match term:
         case TokenTerm():
             return bool(term.codes)
-        case _:
+        case ReferenceTerm() | DateTerm():
             return term.parameter in {"patient", main}
+        case _:
+            return False
 
 
-def _tokens(parameter: Parameter, values: list[str]) -> TokenTerm:
-    hashes: list[int] = []
-    codes: list[int] = []
-    kinds = {place.type for place in parameter.paths}
-    implied = parameter.system or (SPECIAL_VALUES if kinds <= {"boolean", "Truth"} else "")
-    for one in values:
-        parts = [one] if parameter.kind is Kind.URI else _split(one, "|")
-        system = _plain(parts[0]) if len(parts) > 1 else None
-        code = _plain(parts[-1])
-        if len(parts) > 2 or not code:  # noqa: PLR2004
-            why = "any code of a system is not supported yet" if len(parts) == 2 else "takes code or system|code"  # noqa: PLR2004
-            raise Incorrect(f"{parameter.name}: {why}", at=parameter.name)
-        if kinds <= {"boolean", "Truth"} and code not in {"true", "false"}:
-            raise Incorrect(f"{parameter.name} is true or false", at=parameter.name)
-        if system and system == implied:
-            system = None
-        for name in parameter.stored_as:
-            hashes.append(token(name, system, code))
-            codes.append(token(name, None, code))
-    return TokenTerm(parameter.name, tuple(hashes), tuple(codes) if "code" in parameter.stored_as else ())
-
-
-def _split(text: str, separator: str) -> list[str]:
-    """Cut at separators that no backslash stands before; escapes stay."""
-    if separator not in text:
-        return [text]
-    parts, start, escaped = [], 0, False
-    for place, character in enumerate(text):
-        if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        elif character == separator:
-            parts.append(text[start:place])
-            start = place + 1
-    return [*parts, text[start:]]
-
-
-def _plain(text: str) -> str:
-    r"""Take the escapes `\,` `\|` `\$` `\\` out (R4 search, escaping)."""
-    return re.sub(r"\\([,|$\\])", r"\1", text) if "\\" in text else text
-
-
-def _shown(name: str) -> str:
-    """Return a parameter name as a caller may see it back: nothing but its first plain characters."""
-    return re.sub(r"[^A-Za-z0-9_.:\-]", "?", name[:64])
+def _list(value: str) -> Term:
+    ids = [values.plain(one) for one in values.split(value, ",")]
+    if len(ids) > VALUES_MAX or not all(map(values.ID.fullmatch, ids)):
+        raise Incorrect("_list takes ids of lists; functional lists are not supported", at="_list")
+    return IdTerm(tuple(dict.fromkeys(ids)))
