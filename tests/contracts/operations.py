@@ -83,7 +83,7 @@ class Desk:
             if answer.status >= 500:
                 raise
         resource = json.loads(answer.resource)
-        assert validate(resource) == [], (address, resource)
+        assert [str(issue) for issue in validate(resource)] == [], address
         return answer.status, resource
 
 
