@@ -58,7 +58,9 @@ RECORD = [
         "resourceType": "AllergyIntolerance",
         "id": "nuts",
         "clinicalStatus": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}]
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}
+            ]
         },
         "patient": {"reference": "Patient/p"},
         "asserter": {"reference": "Patient/p"},
@@ -181,7 +183,12 @@ async def test_lastn_gives_the_newest_of_each_code(asked: Desk) -> None:
 
 @pytest.mark.parametrize(
     "pairs",
-    [[("max", "1")], [("patient", "p"), ("max", "0")], [("patient", "p"), ("_sort", "date")], [("patient", "p"), ("x", "y")]],
+    [
+        [("max", "1")],
+        [("patient", "p"), ("max", "0")],
+        [("patient", "p"), ("_sort", "date")],
+        [("patient", "p"), ("x", "y")],
+    ],
 )
 async def test_lastn_refuses_what_it_cannot_do(asked: Desk, pairs: list[tuple[str, str]]) -> None:
     assert (await asked.ask("Observation/$lastn", *pairs))[0] == 400
