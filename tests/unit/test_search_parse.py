@@ -134,18 +134,9 @@ def test_order_count_and_total():
         ("Observation", "colour", "blue", "colour"),
         ("Observation", "birthdate", "2020", "birthdate"),
         ("Observation", "Code", "x", "Code"),
-        ("Patient", "family", "x", "family"),
-        ("Observation", "value-quantity", "5", "value-quantity"),
-        ("Observation", "subject.name", "x", "subject.name"),
-        ("Observation", "subject:Patient.name", "x", "subject:Patient.name"),
-        ("Patient", "_has:Observation:patient:code", "x", "_has:Observation:patient:code"),
-        ("Observation", "_include", "Observation:subject", "_include"),
         ("Observation", "_filter", "x", "_filter"),
-        ("Observation", "code:not", "x", "code"),
-        ("Observation", "code:missing", "true", "code"),
+        ("Observation", "code:missing", "yes", "code"),
         ("Observation", "code:nonsense", "true", "code"),
-        ("Observation", "subject:identifier", "a|b", "subject"),
-        ("Observation", "code", "http://loinc.org|", "code"),
         ("Observation", "code", "a|b|c", "code"),
         ("Observation", "code", "a,,b", "code"),
         ("Observation", "date", "yesterday", "date"),
@@ -160,7 +151,6 @@ def test_order_count_and_total():
         ("Observation", "_sort", "status", "_sort"),
         ("Observation", "_sort", "-date,status", "_sort"),
         ("Observation", "_total", "some", "_total"),
-        ("Observation", "_summary", "true", "_summary"),
         ("Observation", "code", ",".join(["x"] * 101), "code"),
     ],
 )
@@ -181,7 +171,7 @@ def test_lenient_ignores_and_reports_but_never_a_modifier():
     assert len(asked.ignored) == 2
     assert asked.used == [("status", "final")]
     with pytest.raises(errors.Incorrect):
-        parse.understand("Observation", [("code:not", "x")], lenient=True)
+        parse.understand("Observation", [("code:nonsense", "x")], lenient=True)
 
 
 def test_a_parameter_without_value_is_ignored_and_reported():
