@@ -53,7 +53,7 @@ def resource(read: dict[str, Any]) -> dict[str, Any]:
     kept = {name: read[name] for name in (*FIRST, *KEPT[read["resourceType"]]) if name in read}
     if "concept" in kept:
         kept["concept"] = [concept(one) for one in kept["concept"]]
-    if kept["resourceType"] == "ValueSet" and "compose" not in read and "expansion" in read:
+    if "expansion" in read:
         kept["expansion"] = read["expansion"]
     if kept["url"] in SUBSETS:
         kept["content"] = "fragment"

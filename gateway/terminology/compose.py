@@ -87,11 +87,21 @@ class Contents:
         """Whether a fragment was used as if it were all."""
 
     def members(self, value_set: Resource, trail: tuple[str, ...] = ()) -> dict[Key, Member]:
-        """Return every code, in the order of the value set. Raises NoContent, TooCostly, Unsupported."""
+        """Return every code, in the order of the value set. Raises NoContent, TooCostly, Unsupported.
+
+        Where its content cannot be worked out here, an expansion that it brings whole is taken.
+        """
         compose = value_set.get("compose")
         if compose is None:
             return {(one.system, one.code): one for one in _expanded(value_set)}
-        trail = self._deeper(value_set, trail)
+        try:
+            return self._composed(compose, self._deeper(value_set, trail))
+        except NoContent:
+            if not _brings_all(value_set):
+                raise
+            return {(one.system, one.code): one for one in _expanded(value_set)}
+
+    def _composed(self, compose: Resource, trail: tuple[str, ...]) -> dict[Key, Member]:
         found: dict[Key, Member] = {}
         for part in compose.get("include", ()):
             for key, member in self._all(part, trail).items():
@@ -111,10 +121,16 @@ class Contents:
         Raises NoContent when that depends on what is not here: where one include says yes the others need not be known.
         """
         compose = value_set.get("compose")
-        if compose is None:
-            expanded = _expanded(value_set)
-            return next((one for one in expanded if one.code == code and system in {None, one.system}), None)
-        trail = self._deeper(value_set, trail)
+        try:
+            if compose is not None:
+                return self._held(compose, system, code, self._deeper(value_set, trail))
+        except NoContent:
+            if not _brings_all(value_set):
+                raise
+        expanded = _expanded(value_set)
+        return next((one for one in expanded if one.code == code and system in {None, one.system}), None)
+
+    def _held(self, compose: Resource, system: str | None, code: str, trail: tuple[str, ...]) -> Member | None:
         found = self._first(compose.get("include", ()), system, code, trail)
         if found is None or (compose.get("inactive") is False and found.inactive):
             return None
@@ -235,6 +251,15 @@ def _listed(url: str, system: CodeSystem | None, read: Resource) -> Member | Non
     )
     display = read.get("display") or (concept.display if concept else "")
     return Member(url, system.version if system else "", code, display, concept, designations)
+
+
+def _brings_all(value_set: Resource) -> bool:
+    """Say whether a value set has an expansion that is more than a page of it, and is not called open."""
+    expansion = value_set.get("expansion", {})
+    listed = list(_expanded(value_set))
+    extensions = {one.get("url", "").rpartition("/")[2] for one in expansion.get("extension", ())}
+    whole = not expansion.get("offset") and len(listed) >= expansion.get("total", 0)
+    return bool(listed) and whole and "valueset-unclosed" not in extensions
 
 
 def _expanded(value_set: Resource) -> Iterator[Member]:

@@ -37,6 +37,10 @@ def test_of(system: CodeSystem, asked: Resource) -> Test:
     name, operator, value = asked.get("property", ""), asked.get("op", ""), asked.get("value", "")
     if operator in _HIERARCHY and name in _ITSELF:
         return _by_hierarchy(system, operator, value)
+    if not system.whole and name not in _ALWAYS and not _used(system, name):
+        raise NoContent("only a part of the code system is here, without the property that a filter names")
+    if name == "parent" and not system.whole and not any(one.parents for one in system.concepts.values()):
+        raise NoContent("only a part of the code system is here, without its hierarchy")
     if name not in _ALWAYS and name not in system.described and not _used(system, name):
         raise Unsupported("a filter names a property that its code system does not have")
     match operator:

@@ -41,18 +41,14 @@ class Desk:
     def __init__(self, store: PostgresStore, **more: Any) -> None:
         self.store = store
         clock = SystemClock()
-        rows = operations(
-            store, shelf=SHELF, pages=Pages(b"0123456789abcdef", clock), base=BASE, clock=clock, **more
-        )
+        rows = operations(store, shelf=SHELF, pages=Pages(b"0123456789abcdef", clock), base=BASE, clock=clock, **more)
         self._rows: list[tuple[Operation, Any]] = rows
 
     async def put(self, *resources: Resource) -> list[Edited]:
         edits = []
         for one in resources:
             body = bodies.prepare(one)
-            edits.append(
-                Edit(one["resourceType"], one["id"], body, bodies.content_digest(body), index=extract(one))
-            )
+            edits.append(Edit(one["resourceType"], one["id"], body, bodies.content_digest(body), index=extract(one)))
         return await self.store.write(edits)
 
     async def ask(
@@ -83,7 +79,7 @@ class Desk:
             if answer.status >= 500:
                 raise
         resource = json.loads(answer.resource)
-        assert validate(resource) == [], (address, resource)
+        assert [str(issue) for issue in validate(resource)] == [], address
         return answer.status, resource
 
 
@@ -107,7 +103,10 @@ def value(resource: Resource, name: str) -> Any:
 def parts(resource: Resource, name: str) -> list[dict[str, Any]]:
     """The parts of every output parameter of this name."""
     return [
-        {part["name"]: next((v for k, v in part.items() if k.startswith("value")), None) for part in one.get("part", ())}
+        {
+            part["name"]: next((v for k, v in part.items() if k.startswith("value")), None)
+            for part in one.get("part", ())
+        }
         for one in resource.get("parameter", ())
         if one["name"] == name
     ]

@@ -138,7 +138,11 @@ async def test_what_cannot_be_expanded_is_said_and_not_guessed(asked: Desk) -> N
     _, part = await asked.ask("ValueSet/$expand", body=loinc)
     assert part["expansion"]["extension"][0]["valueBoolean"] is True
     slow = {"property": "code", "op": "regex", "value": "(a+)+b"}
-    hard = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [{"system": COLOURS, "filter": [slow]}]}}
+    hard = {
+        "resourceType": "ValueSet",
+        "status": "active",
+        "compose": {"include": [{"system": COLOURS, "filter": [slow]}]},
+    }
     status, outcome = await asked.ask("ValueSet/$expand", body=hard)
     assert (status, outcome["issue"][0]["code"]) == (422, "too-costly")
 
@@ -210,9 +214,7 @@ async def test_a_code_is_in_a_value_set_or_not_and_called_so_or_not(asked: Desk)
         ("blue", {}, False),
         ("blue", {"abstract": "true"}, True),
     ):
-        _, said = await asked.ask(
-            "ValueSet/$validate-code", url, ("system", COLOURS), ("code", code), *more.items()
-        )
+        _, said = await asked.ask("ValueSet/$validate-code", url, ("system", COLOURS), ("code", code), *more.items())
         assert value(said, "result") is result, (code, more, said)
     _, wrong = await asked.ask(
         "ValueSet/$validate-code", url, ("system", COLOURS), ("code", "red"), ("display", "Blue")
@@ -227,7 +229,9 @@ async def test_a_code_is_in_a_value_set_or_not_and_called_so_or_not(asked: Desk)
 
 
 async def test_a_code_is_in_a_code_system_or_not(asked: Desk) -> None:
-    _, yes = await asked.ask("CodeSystem/$validate-code", ("url", GENDER), ("code", "female"), ("displayLanguage", "da"))
+    _, yes = await asked.ask(
+        "CodeSystem/$validate-code", ("url", GENDER), ("code", "female"), ("displayLanguage", "da")
+    )
     assert (value(yes, "result"), value(yes, "display")) == (True, "Kvinde")
     _, no = await asked.ask("CodeSystem/colours/$validate-code", ("code", "mauve"))
     assert value(no, "result") is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.clock import Clock
 from gateway.serve.operation import Handler, Operation
 from gateway.serve.operations import (
@@ -21,6 +23,23 @@ from gateway.serve.paging import Pages
 from gateway.serve.permitted import PermittedStore
 from gateway.store.port import Store
 from gateway.terminology.shelf import Shelf
+
+ROWS: Final = (
+    expand.OPERATION,
+    lookup.OPERATION,
+    subsumes.OPERATION,
+    validate_code.IN_VALUE_SET,
+    validate_code.IN_CODE_SYSTEM,
+    translate.OPERATION,
+    everything.OF_PATIENT,
+    everything.OF_ENCOUNTER,
+    lastn.OPERATION,
+    meta.META,
+    meta.META_ADD,
+    meta.META_DELETE,
+    process_message.OPERATION,
+)
+"""Every operation of this folder (docs/reference/operations.md)."""
 
 
 def operations(

@@ -213,7 +213,12 @@ class EverythingHandler:
             return Page((), more=False)
 
     def _counts(self, walk: _Walk, step: Step, version: Version) -> bool:
-        """Say whether this step is the one that shows a resource: an earlier parameter of its type may have."""
+        """Say whether this step is the one that shows a resource: an earlier parameter of its type may have.
+
+        What was made after the first page is for another question.
+        """
+        if version.version == 1 and version.last_updated > walk.until:
+            return False
         own = parameters.compartment(self._name, step.type)
         alone = step.parameter == "_id" or (len(own) == 1 and step.type != self._name)
         return alone or compartment.first(self._name, walk.focus, json.loads(version.body)) == step.parameter
