@@ -138,6 +138,10 @@ class Settings(pydantic.BaseModel):
         "",
         description="Secret (hex, 32+ digits) of ids and lanes: the same gives the same ids; empty keeps one in the data folder.",
     )
+    packages: str = pydantic.Field(
+        "",
+        description="FHIR packages (.tgz of R4 profiles, by commas) that $validate knows beside DK Core and MedCom.",
+    )
     otlp: str = pydantic.Field("", description="OTLP/HTTP address for traces; empty exports none.")
     trace_ratio: float = pydantic.Field(
         0.01, ge=0, le=1, description="Share of messages that are traced when the sender did not decide it."
@@ -155,6 +159,13 @@ class Settings(pydantic.BaseModel):
         if unknown := names - set(ROLES):
             raise Misconfigured(f"SUNDBRO_ROLES names {', '.join(sorted(unknown))}; roles are {', '.join(ROLES)}")
         return names
+
+    def package_files(self) -> list[Path]:
+        """Return the further FHIR packages. Raises Misconfigured for one that is not there; they are read when asked for."""
+        files = [Path(name.strip()) for name in self.packages.split(",") if name.strip()]
+        if missing := [str(file) for file in files if not file.is_file()]:
+            raise Misconfigured(f"SUNDBRO_PACKAGES names files that do not exist: {', '.join(missing)}")
+        return files
 
     def masked(self) -> dict[str, Any]:
         """Return all settings for the start-up log, secrets as `***`."""

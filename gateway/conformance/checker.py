@@ -41,8 +41,8 @@ class Checker:
             return found
         run = Run(self.library, self._terms)
         try:
-            for issue in self._walk(run, root(resource), profiles, shapeless=any(one.rule in _SHAPE for one in plain)):
-                found.append(issue)
+            # one by one: what was found before the limit is kept
+            found.extend(self._walk(run, root(resource), profiles, shapeless=any(one.rule in _SHAPE for one in plain)))
         except (TooMuch, RecursionError):
             text = "the resource is too large to be checked as a whole; what is said holds, the rest was not checked"
             found.append(Issue(Severity.WARNING, "too-costly", root(resource).at, text, "limit"))
@@ -88,7 +88,9 @@ def _told(found: Sequence[Issue]) -> list[Issue]:
     """Return each issue once, the worst first, no more than may be told."""
     once: dict[tuple[str, str, str], Issue] = {}
     for issue in found:
-        name = "required" if issue.key in ("min", "required") else f"{issue.key}{issue.text if issue.key in _MANY else ''}"
+        name = (
+            "required" if issue.key in ("min", "required") else f"{issue.key}{issue.text if issue.key in _MANY else ''}"
+        )
         once.setdefault((issue.at, name, issue.severity.value), issue)
     told = sorted(once.values(), key=lambda issue: _ORDER[issue.severity])
     if len(told) > ISSUES_MAX:

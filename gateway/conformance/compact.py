@@ -68,7 +68,7 @@ def profile(definition: Json, base: Base) -> Json:
 def _id(element: Json) -> str:
     if "id" in element:
         return str(element["id"])
-    return element["path"] + (f":{element['sliceName']}" if "sliceName" in element else "")
+    return str(element["path"]) + (f":{element['sliceName']}" if "sliceName" in element else "")
 
 
 def _row(element: Json, known: Base, sliced: set[str]) -> Json | None:

@@ -61,7 +61,7 @@ def _parsed(expression: str) -> Any:
         raise Unevaluable("the expression is too long")
     try:
         return parse(expression)
-    except Exception as error:  # noqa: BLE001 - the parser raises whatever its runtime raises
+    except Exception as error:
         raise Unevaluable("the expression cannot be parsed") from error
 
 
@@ -85,9 +85,7 @@ class Evaluator:
             return value is not False
         return bool(found)
 
-    def evaluate(
-        self, expression: str, item: Item, resource: Mapping[str, Any], whole: Mapping[str, Any]
-    ) -> list[Any]:
+    def evaluate(self, expression: str, item: Item, resource: Mapping[str, Any], whole: Mapping[str, Any]) -> list[Any]:
         """Return what an expression gives. Raises Unevaluable."""
         if item.is_primitive and "xtension" not in expression:
             expression = _OWN_VALUE.sub("$this", expression)
@@ -162,7 +160,7 @@ def _functions(around: Surroundings) -> dict[str, dict[str, Any]]:
     def member(values: list[Any], value_set: str) -> list[bool]:
         return [around.member(values[0], value_set)] if len(values) == 1 else []
 
-    strings = {
+    strings: dict[str, tuple[Callable[..., list[Any]], int]] = {
         "conformsTo": (conforms, 1),
         "memberOf": (member, 1),
         "matches": (_matches, 1),
@@ -211,7 +209,7 @@ def _scoped(macro: Callable[..., Any]) -> Callable[..., Any]:
     """Return a macro after which $this and $index are what they were: the library leaves the innermost ones."""
 
     def run(state: dict[str, Any], *rest: Any) -> Any:
-        before = {name: state[name] for name in ("$this", "$index") if name in state}
+        before: dict[str, Any] = {name: state[name] for name in ("$this", "$index") if name in state}
         try:
             return macro(state, *rest)
         finally:

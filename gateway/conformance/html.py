@@ -10,12 +10,12 @@ from gateway.formats import xml
 XHTML: Final = "{http://www.w3.org/1999/xhtml}"
 DEPTH_MAX: Final = 200
 _ELEMENTS: Final = frozenset(
-    "p br div h1 h2 h3 h4 h5 h6 a span b em i strong small big tt dfn q var abbr acronym cite blockquote hr ul ol li dl dt dd "
+    "p br div h1 h2 h3 h4 h5 h6 a span b em i strong small big tt dfn q var abbr acronym cite blockquote hr ul ol li dl dt dd "  # noqa: SIM905 - words, to be read as words
     "pre table caption colgroup col thead tr tfoot th td code samp img map area tbody sub sup address bdo kbd del ins "
     "center strike u s".split()
 )
 _ATTRIBUTES: Final = frozenset(
-    "title style class id idref lang dir accesskey tabindex span width align valign char charoff abbr axis headers scope "
+    "title style class id idref lang dir accesskey tabindex span width align valign char charoff abbr axis headers scope "  # noqa: SIM905 - words, to be read as words
     "rowspan colspan border cellpadding cellspacing frame rules summary name href rel rev src alt longdesc height usemap "
     "ismap shape coords nohref cite charset type hreflang target bgcolor nowrap compact start value datetime".split()
 )
@@ -25,8 +25,8 @@ _ENTITIES: Final = {"&nbsp;": "&#160;", "&copy;": "&#169;", "&reg;": "&#174;"}
 
 def is_safe(div: str) -> bool:
     """Say whether a narrative is one XHTML div of formatting elements alone: no script, form, frame, event or style link."""
-    for name, character in _ENTITIES.items():
-        div = div.replace(name, character)
+    for entity, character in _ENTITIES.items():
+        div = div.replace(entity, character)
     try:
         root = xml.parse(div.encode(), depth_max=DEPTH_MAX)
     except Incorrect:
@@ -51,7 +51,9 @@ def has_content(div: str) -> bool:
         root = xml.parse(div.encode(), depth_max=DEPTH_MAX)
     except Incorrect:
         return True  # txt-1 says what is wrong
-    return any(str(element.tag) == f"{XHTML}img" for element in root.iter()) or bool("".join(root.itertext()).strip())
+    return any(str(element.tag) == f"{XHTML}img" for element in root.iter()) or bool(
+        "".join(map(str, root.itertext())).strip()
+    )
 
 
 def broken_links(div: str, known: set[str | None]) -> bool:

@@ -65,7 +65,9 @@ class Library:
         nearby = self._scope(within)
         for name in (*nearby, *self._newest):
             row = self._packages[name][kind].get(url)
-            if row is not None and (not version or row["version"] == version or row["version"].startswith(f"{version}.")):
+            if row is not None and (
+                not version or row["version"] == version or row["version"].startswith(f"{version}.")
+            ):
                 return name, row
         return None
 

@@ -50,7 +50,11 @@ def read_archive(path: Path, base: Json) -> Json:
             content = orjson.loads(text)
             if name == "package.json":
                 made["package"] = _manifest(content)
-            elif isinstance(content, dict) and "url" in content and (kind := _KINDS.get(content.get("resourceType"))):
+            elif (
+                isinstance(content, dict)
+                and "url" in content
+                and (kind := _KINDS.get(str(content.get("resourceType"))))
+            ):
                 made[kind][content["url"]] = _compact(kind, content, known)
     except (OSError, tarfile.TarError, EOFError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise Misconfigured(f"SUNDBRO_PACKAGES: {path.name} is not a FHIR package: {type(error).__name__}") from None

@@ -12,6 +12,7 @@ from typing import Any
 
 _sre: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - the only reader of patterns that Python has
 _REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
+_INNER = {"SUBPATTERN", "ASSERT", "ASSERT_NOT"}
 _MANY = 20
 
 
@@ -94,8 +95,6 @@ def _nested(parsed: Any, *, within: bool) -> bool:
         elif name == "BRANCH":
             if any(_nested(branch, within=within) for branch in argument[1]):
                 return True
-        elif name == "SUBPATTERN" and _nested(argument[-1], within=within):
-            return True
-        elif name in ("ASSERT", "ASSERT_NOT") and _nested(argument[1], within=within):
+        elif name in _INNER and _nested(argument[-1], within=within):
             return True
     return False

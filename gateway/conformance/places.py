@@ -13,7 +13,9 @@ from typing import Any
 from gateway.conformance.items import Item, children
 from gateway.fhir.elements import is_resource
 
-_RESTFUL = re.compile(r"(?:(?P<base>https?://.+/))?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/.+)?")
+_RESTFUL = re.compile(
+    r"(?:(?P<base>https?://.+/))?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/.+)?"
+)
 
 
 @dataclass(slots=True)

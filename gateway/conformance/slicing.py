@@ -245,7 +245,9 @@ def _bound(run: Run, item: Item, value_set: str, profile: Profile) -> bool:
     else:
         codings = []
     return any(
-        run.terms.member(value_set, profile.package, one.get("system", "") if isinstance(value, dict) else None, one["code"])
+        run.terms.member(
+            value_set, profile.package, one.get("system", "") if isinstance(value, dict) else None, one["code"]
+        )
         in (Member.YES, Member.UNSEEN)
         for one in codings
         if isinstance(one, dict) and isinstance(one.get("code"), str)

@@ -102,7 +102,11 @@ def _package(paths: list[Path], base: dict[str, Any]) -> dict[str, Any]:
             content = read(path)
         except errors.Incorrect:
             continue
-        listed = [one["resource"] for one in content.get("entry", [])] if content.get("resourceType") == "Bundle" else [content]
+        listed = (
+            [one["resource"] for one in content.get("entry", [])]
+            if content.get("resourceType") == "Bundle"
+            else [content]
+        )
         for one in listed:
             match one.get("resourceType"):
                 case "StructureDefinition":
