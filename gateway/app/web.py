@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.routing import BaseRoute
 
-from gateway.app import doors
+from gateway.app import doors, messages
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
 from gateway.formats.packed import Limits
@@ -22,10 +22,19 @@ from gateway.observe import metrics
 from gateway.operate.health import Health
 from gateway.receive.intake import Intake
 from gateway.receive.receipts import Receipts
-from gateway.serve.api import FhirApi
+from gateway.serve import validating
+from gateway.serve.api import ROOT, FhirApi
+from gateway.serve.operations import operations
+from gateway.serve.paging import Pages
+from gateway.serve.permitted import PermittedStore
+from gateway.terminology import tables
+from gateway.terminology.shelf import Shelf
+from gateway.translate.registry import MAPPINGS
 
 BACKLOG = 1024
 GRACE_SECONDS = 20
+MESSAGE_FEED = "municipal"
+"""The feed that $process-message hands messages to."""
 
 
 @dataclass(slots=True)
@@ -52,23 +61,36 @@ def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: R
     routes: list[BaseRoute] = list(health.routes())
     if "receive" in roles:
         routes += doors.http_door(parts, intake, receipts).routes()
-    fhir = fhir_api(parts) if "serve" in roles else None
+    fhir = fhir_api(parts, intake if "receive" in roles else None) if "serve" in roles else None
     return framework.application(routes, fhir), health
 
 
-def fhir_api(parts: Parts) -> FhirApi:
-    """Return the FHIR API over these parts."""
-    settings = parts.settings
+def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
+    """Return the FHIR API over these parts; `intake` is what $process-message hands messages to."""
+    settings, clock = parts.settings, parts.clock
+    address, secret = settings.public_url or f"http://{settings.http}", parts.ids.derive("pages")
+    shelf = Shelf(MAPPINGS, tables.load(MAPPINGS))
+    rows = operations(
+        parts.store,
+        shelf=shelf,
+        pages=Pages(secret, clock),
+        base=address.rstrip("/") + ROOT,
+        clock=clock,
+        deliver=messages.door(intake, parts.store.message, feed=MESSAGE_FEED) if intake else None,
+        message_feed=MESSAGE_FEED,
+    )
+    check = validating.ValidateHandler(PermittedStore(parts.store), MAPPINGS / "profiles", settings.package_files())
     return FhirApi(
         parts.store,
-        identity=LocalIssuer.open(settings, parts.clock).verifier(),
-        address=settings.public_url or f"http://{settings.http}",
-        secret=parts.ids.derive("pages"),
+        identity=LocalIssuer.open(settings, clock).verifier(),
+        address=address,
+        secret=secret,
         ids=parts.ids,
-        body_bytes_max=settings.body_bytes_max,
         tell=parts.tell,
-        clock=parts.clock,
+        clock=clock,
         limits=Limits.of(settings),
+        shelf=shelf,
+        operations=[*rows, (validating.OPERATION, check)],
     )
 
 

@@ -29,6 +29,7 @@ from gateway.serve.history import HistoryHandler
 from gateway.serve.lanes import Lanes
 from gateway.serve.metadata import Capabilities
 from gateway.serve.operation import Operation
+from gateway.serve.operations.stored_terminology import StoredTerminology
 from gateway.serve.paging import Pages
 from gateway.serve.patch import PatchHandler
 from gateway.serve.perform import Performer
@@ -39,6 +40,7 @@ from gateway.serve.shaping import shaped_answer
 from gateway.serve.transaction import TransactionHandler
 from gateway.serve.update import UpdateHandler
 from gateway.store.port import Store
+from gateway.terminology.shelf import Shelf
 
 Handler = Callable[[Actor, Asking], Awaitable[Answer]]
 ROOT: Final = "/fhir"
@@ -69,8 +71,8 @@ class FhirApi:
     """The API over a store.
 
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
-    (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons. `operations` are rows
-    with their handlers.
+    (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons. `shelf` holds the
+    terminology that searches may name (`:in`, `:below`), `operations` are rows with their handlers.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class FhirApi:
         tell: events.Tell = events.silent,
         clock: Clock | None = None,
         limits: Limits | None = None,
+        shelf: Shelf | None = None,
         operations: Sequence[tuple[Operation, operation.Handler]] = (),
     ) -> None:
         self.base = address.rstrip("/") + ROOT
@@ -97,7 +100,8 @@ class FhirApi:
         self._operations = {(row.code, row.types): handler for row, handler in operations}
         self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations)
         history = HistoryHandler(permitted, pages, self.base)
-        search = SearchHandler(permitted, pages, self.base, clock)
+        terminology = StoredTerminology(permitted, shelf) if shelf else None
+        search = SearchHandler(permitted, pages, self.base, clock, terminology)
         self._handlers: dict[Interaction, Handler] = {
             Interaction.READ: lambda actor, asking: read.read(permitted, actor, asking),
             Interaction.VREAD: lambda actor, asking: read.vread(permitted, actor, asking),

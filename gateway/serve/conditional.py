@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway import errors
-from gateway.search import parse
+from gateway.search import parse, results
 from gateway.search.query import Query, Sort
 from gateway.serve.asking import pairs_of
 from gateway.serve.step import Tags
@@ -68,6 +68,6 @@ def question(
     query = asked.query
     if asked.ignored or not (query.terms or query.ids or query.updated):
         raise errors.Incorrect("a condition names what it is about, with a value for each parameter", at=at)
-    if any(name.partition(":")[0] in parse.RESULT for name, _ in asked.used):
+    if any(name.partition(":")[0] in results.ONCE | results.INCLUDES for name, _ in asked.used):
         raise errors.Incorrect("a condition has criteria alone, nothing about its result", at=at)
     return replace(query, count=SEVERAL, sort=Sort.NEWEST, order=(), total=False)

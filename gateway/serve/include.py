@@ -14,9 +14,9 @@ from gateway import access
 from gateway.access import Actor, NotPermitted, Permitted, Read, Search
 from gateway.formats import json
 from gateway.search import parameters, parse
-from gateway.search.leaves import literal
 from gateway.search.parameters import Kind
 from gateway.search.query import AnyTerm, Include, Query, Term
+from gateway.search.references import literal
 from gateway.serve.permitted import PermittedStore
 from gateway.store.port import Version
 

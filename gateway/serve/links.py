@@ -97,7 +97,7 @@ def _slots(resource: dict[str, Any], at: str, known: Collection[str], now: dt.da
         for key, value in owner.items() if one else enumerate(owner):
             kind = type(value)
             if one:
-                name = key
+                name = str(key)
             if kind is str:
                 if name == "reference":
                     if value in known:

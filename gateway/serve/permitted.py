@@ -69,6 +69,7 @@ class PermittedStore:
             [edit for _, edit in edits],
             [Condition(permitted.intent.query, found) for permitted, found in conditions],
         )
+
     async def following(self, permitted: Permitted[TypeHistory], version: Version) -> Version | None:
         """Return the version of a resource that came after this one, None while there is none."""
         if version.type != permitted.intent.type:

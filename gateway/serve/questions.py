@@ -14,7 +14,7 @@ from gateway import access, errors
 from gateway.access import Actor, Search
 from gateway.access.scopes import Letter
 from gateway.search import parameters, parse
-from gateway.search.parse import Asked
+from gateway.search.parse import Asked, Terminology
 from gateway.search.query import AnyTerm, IdTerm, Query, Term
 from gateway.serve.routes import Matched
 
@@ -38,13 +38,24 @@ class Question:
         return self.parts[0].ignored
 
 
-def understood(actor: Actor, matched: Matched, pairs: Pairs, *, lenient: bool, now: dt.datetime, base: str) -> Question:
+def understood(
+    actor: Actor,
+    matched: Matched,
+    pairs: Pairs,
+    *,
+    lenient: bool,
+    now: dt.datetime,
+    base: str,
+    codes: Terminology | None = None,
+) -> Question:
     """Return the question of a request. A caller without the right hears so before anything is said of the parameters.
+
+    `codes` knows value sets and hierarchies (`:in`, `:below`).
 
     Raises NotPermitted, NotFound, Incorrect.
     """
     types, rest = _types(actor, matched, pairs)
-    parts = [parse.understand(kind, rest, lenient=lenient, now=now, base=base) for kind in types]
+    parts = [parse.understand(kind, rest, lenient=lenient, now=now, base=base, codes=codes) for kind in types]
     if matched.member:
         for part in parts:
             part.query = _within(part.query, matched.type, matched.id)

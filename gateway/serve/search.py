@@ -19,6 +19,7 @@ from gateway.serve import bundle, shaping
 from gateway.serve.answer import Answer, outcome
 from gateway.serve.asking import Asking
 from gateway.serve.include import INCLUDED_MAX, Includer
+from gateway.serve.operations.stored_terminology import StoredTerminology
 from gateway.serve.paging import Pages
 from gateway.serve.permitted import PermittedStore
 from gateway.serve.questions import Pairs, Question, understood
@@ -54,7 +55,15 @@ class _Page:
 class SearchHandler:
     """Answers searches. `base` is the address of the API, without a slash at its end."""
 
-    def __init__(self, store: PermittedStore, pages: Pages, base: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: PermittedStore,
+        pages: Pages,
+        base: str,
+        clock: Clock,
+        terminology: StoredTerminology | None = None,
+    ) -> None:
+        self._terminology = terminology
         self._store = store
         self._pages = pages
         self._base = base
@@ -68,13 +77,16 @@ class SearchHandler:
         place, token = self._place(actor, asking, address)
         shapes = [pair for pair in place.pairs if pair[0] in shaping.NAMES and pair != _COUNTED]
         shape = shaping.of_pairs(shapes, matched.member.strip("*") or matched.type, lenient=asking.lenient())
+        asked = [pair for pair in place.pairs if pair not in shapes]
+        codes = await self._terminology.for_search(actor, asked) if self._terminology else None
         question = understood(
             actor,
             matched,
-            [pair for pair in place.pairs if pair not in shapes],
+            asked,
             lenient=asking.lenient(),
             now=place.now,
             base=self._base,
+            codes=codes,
         )
         place.pairs = [*question.used, *shapes]
         page = await self._page(actor, question, place)

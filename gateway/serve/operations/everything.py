@@ -37,6 +37,7 @@ from gateway.serve.operations.inputs import Inputs
 from gateway.serve.operations.subject import stored
 from gateway.serve.paging import Pages
 from gateway.serve.permitted import PermittedStore
+from gateway.serve.shaping import WHOLE
 from gateway.store.port import Page, Version
 
 COUNT_DEFAULT: Final = 100
@@ -155,8 +156,7 @@ class EverythingHandler:
         beside = await self._beside(actor, walk, matches)
         if more:
             links.append(("next", f"{own}?_page={self._pages.seal(actor, walk.place())}"))
-        entries = [bundle.match(version, self._base) for version in matches]
-        entries += [_included(version, self._base) for version in beside]
+        entries = bundle.found(matches, self._base, WHOLE) + bundle.found(beside, self._base, WHOLE, included=True)
         return Answer(200, bundle.bundle("searchset", links=links, entries=entries))
 
     def _begun(self, focus: str, given: Inputs) -> _Walk:
@@ -264,8 +264,3 @@ def _references(versions: Sequence[Version]) -> Iterator[tuple[str, str]]:
 
 def _short(kind: str, name: str) -> bytes:
     return hashlib.blake2b(f"{kind}/{name}".encode(), digest_size=_HASH_BYTES).digest()
-
-
-def _included(version: Version, base: str) -> bytes:
-    own = f'{{"fullUrl":"{base}/{version.type}/{version.id}","resource":'.encode()
-    return own + version.body + b',"search":{"mode":"include"}}'

@@ -24,6 +24,7 @@ from gateway.serve.answer import Answer, outcome
 from gateway.serve.asking import Asking
 from gateway.serve.operation import Field, Level, Operation
 from gateway.serve.permitted import PermittedStore
+from gateway.serve.shaping import WHOLE
 from gateway.store.port import Version
 
 LOOKED_AT_MAX: Final = 10_000
@@ -87,7 +88,7 @@ class LastnHandler:
         own = f"{self._base}/Observation/$lastn"
         private = asked.private or bool(asking.body)
         told = "" if private else "?" + urllib.parse.urlencode([*asked.used, ("max", str(most))])
-        entries = [bundle.match(version, self._base) for version in shown]
+        entries = bundle.found(shown, self._base, WHOLE)
         if asked.ignored:
             entries.append(bundle.note(outcome("warning", "not-supported", asked.ignored)))
         return Answer(200, bundle.bundle("searchset", links=[("self", own + told)], entries=entries, total=len(shown)))

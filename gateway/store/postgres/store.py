@@ -79,7 +79,9 @@ class PostgresStore:
         self._searches = Searches(self._search_connections, self._indexing)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
-        self._writer = Writer(self._transactor, schema=schema, under_way_max=max(1, connections_max // 2))
+        self._writer = Writer(
+            self._transactor, self._searches, schema=schema, under_way_max=max(1, connections_max // 2)
+        )
         self._edits: Trips[Sequence[Edit], list[Edited]] = Trips(
             self._writer.together, drivers=2, most=_GROUP_BATCHES_MAX
         )

@@ -17,11 +17,11 @@ from typing import Final
 from gateway.errors import Unavailable
 from gateway.search.query import Query, Sort
 from gateway.store.port import Condition, Edit, Edited, Moved
-from gateway.store.postgres import search_sql, statements
+from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.edits import Editing
-from gateway.store.postgres.frequencies import Frequencies
 from gateway.store.postgres.rows import Row
+from gateway.store.postgres.search import Searches
 from gateway.store.postgres.transact import OutdatedError, Transactor, row_of
 
 _SQL: Final = statements.load("edits")
@@ -31,12 +31,14 @@ _SEVERAL: Final = 2
 
 
 class Writer:
-    """Writes edits through the one Transactor of a store. `under_way_max` conditional writes run at the same time."""
+    """Writes edits through the one Transactor of a store; `searches` answers their conditions. `under_way_max`
+    conditional writes run at the same time.
+    """
 
-    def __init__(self, transactor: Transactor, *, schema: str, under_way_max: int) -> None:
+    def __init__(self, transactor: Transactor, searches: Searches, *, schema: str, under_way_max: int) -> None:
         self._transactor = transactor
+        self._searches = searches
         self._schema = schema
-        self._frequencies = Frequencies()
         # Those that wait for a condition hold a connection: some must stay free for whoever they wait for.
         self._seats = asyncio.Semaphore(under_way_max)
 
@@ -99,7 +101,6 @@ class Writer:
         if not conditions:
             return
         await connection.execute(_SQL["agree"], sorted({self._mark(each.query) for each in conditions}))
-        await self._frequencies.look(connection)
         for condition in conditions:
             found = await self._found(connection, condition.query)
             if len(condition.found) < _SEVERAL and {*found} != {*condition.found}:
@@ -114,11 +115,8 @@ class Writer:
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
 
     async def _found(self, connection: Connection, query: Query) -> list[str]:
-        code = self._transactor.types.get(query.type)
-        if code is None:
-            return []
-        statement = search_sql.page(dataclasses.replace(query, count=_SEVERAL), code, self._frequencies)
-        return [row["id"] for row in await connection.fetch(statement.sql, *statement.arguments)][:_SEVERAL]
+        page = await self._searches.on(connection, dataclasses.replace(query, count=_SEVERAL))
+        return [version.id for version in page.versions]
 
     async def _look(
         self, connection: Connection, groups: Sequence[Sequence[Edit]], *, trust: bool
