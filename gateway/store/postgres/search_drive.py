@@ -15,12 +15,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.search import parameters
+from gateway.search.parameters import Kind
 from gateway.search.query import (
     AllTerm,
     AnyTerm,
     ChainTerm,
     DateTerm,
     HasTerm,
+    How,
     IdTerm,
     NumberTerm,
     QuantityTerm,
@@ -31,6 +34,7 @@ from gateway.search.query import (
 )
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_values as values
+from gateway.store.postgres.index_rows import grams_of, longer, plain
 from gateway.store.postgres.search_scope import Scope, main_date, of_patient, one_patient
 from gateway.store.postgres.search_terms import PATIENT, current, holds, kept_as
 
@@ -104,6 +108,8 @@ def few(scope: Scope, term: Term, resource_type: str, most: int, made: Gate) -> 
             return None
         case DateTerm() if term.parameter == main_date(resource_type):
             return _by_main_date(scope, term, resource_type) if dates.narrows(term) else None
+        case StringTerm() if term.how in {How.CONTAINS, How.ENDS}:
+            return _by_grams(scope, term, resource_type, most)
         case StringTerm() | NumberTerm() | QuantityTerm() | DateTerm():
             return _by_rows(scope, term, resource_type, most)
         case TokenTerm() | ReferenceTerm():
@@ -164,6 +170,21 @@ def _by_rows(scope: Scope, term: values.ValueTerm, resource_type: str, most: int
     if not all(one.ranged for one in found):
         return None
     return _all([f"select v.rid from {values.table(term)} v where {one.condition}" for one in found], most)
+
+
+def _by_grams(scope: Scope, term: StringTerm, resource_type: str, most: int) -> str | None:
+    """Return what has every three characters of a text somewhere, in whatever string, and what has longer texts."""
+    type_code = scope.type(resource_type)
+    known = parameters.of(resource_type).get(term.parameter)
+    asked = [sorted(grams_of(plain(value))) for value in term.values]
+    rows = scope.frequencies.rows
+    if known is None or known.kind is not Kind.STRING or not all(asked):
+        return None
+    if sum(min(rows([gram]) for gram in each) for each in asked) + rows([longer(type_code)]) > most:
+        return None
+    held = [f"r.tokens @> {scope.put(each, 'bigint[]')}" for each in [*asked, [longer(type_code)]]]
+    of_type = current(scope, "r", resource_type)
+    return _all([f"select r.rid from resource r where {of_type} and {one}" for one in held], most)
 
 
 def inner(scope: Scope, term: Term, resource_type: str, limit: int, made: Gate) -> tuple[str, str] | None:
