@@ -144,7 +144,7 @@ async def bare_copy(connection: asyncpg.Connection[Any], given: list[MessageWrit
     for number, write in enumerate(write for message in given for write in message.writes):
         row = Row(type=93, id=write.id, rid=-1 - number, precedence=Precedence(write.event_time, now, 0))
         row.next_version(body=write.body, digest=write.digest, lane=write.lane, index=write.index, message=0, now=now)
-        records.append(row.record())
+        records.append(row.record("Observation", row.index.tokens))
     began = time.perf_counter()
     for start in range(0, len(records), size):
         async with connection.transaction():

@@ -5,17 +5,18 @@ Not the columns of the resource itself, which are `rows.py`'s.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from gateway.search.query import Index, Measure
+from gateway.search.query import Index, Measure, token
 from gateway.store.postgres.units import Unit
 
 DATE_COLUMNS: Final = ("rid", "low", "high", "type", "parameter", "edge")
-STRING_COLUMNS: Final = ("rid", "type", "parameter", "edge", "folded", "exact")
+STRING_COLUMNS: Final = ("rid", "type", "parameter", "edge", "key", "folded", "exact")
 MEASURE_COLUMNS: Final = ("rid", "unit", "type", "parameter", "edge", "low", "high")
 
 NO_STRINGS: Final = frozenset({"_profile", "_source"})
@@ -64,8 +65,9 @@ class IndexRows:
         addresses = self.addresses
         key = lambda one: one[2] if (type_code, one[0]) in addresses else one[1][:KEY_CHARACTERS]  # noqa: E731
         for name, folded, exact, edge in _edged(kept, key):
-            written = None if exact == folded else exact
-            self.strings.append((rid, type_code, self.parameters[name], edge, folded, written))
+            cut = folded[:KEY_CHARACTERS]
+            written = (None if cut == folded else folded, None if exact == folded else exact)
+            self.strings.append((rid, type_code, self.parameters[name], edge, cut, *written))
 
     def _measures(self, rid: int, type_code: int, index: Index) -> None:
         kept: dict[tuple[Any, ...], None] = {}
@@ -78,6 +80,37 @@ class IndexRows:
                 kept[one.parameter, one.low, wide, unit, 0] = None
         for name, low, wide, unit, is_open, edge in _edged(kept, lambda one: one[1]):
             self.measures.append((rid, unit, type_code, self.parameters[name], edge | is_open, low, wide))
+
+
+def grams(type_code: int, strings: Iterable[tuple[str, str, str]], addresses: AbstractSet[tuple[int, str]]) -> set[int]:
+    """Return the tokens by which `:contains` finds strings: of every three characters that follow one another, whatever
+    the parameter; of a resource with a text longer than its key, the one that stands for `longer`.
+    """
+    found: set[int] = set()
+    for name, folded, _ in strings:
+        if name in NO_STRINGS or (type_code, name) in addresses:
+            continue
+        if len(folded) > KEY_CHARACTERS:
+            found.add(longer(type_code))
+        else:
+            found.update(grams_of(plain(folded)))
+    return found
+
+
+def grams_of(text: str) -> set[int]:
+    """Return the tokens of every three characters of a folded text; none of a shorter one."""
+    return {_gram(text[at : at + 3]) for at in range(len(text) - 2)}
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _gram(three: str) -> int:
+    return token("gram", None, three)
+
+
+@functools.cache
+def longer(type_code: int) -> int:
+    """Return the token of resources of a type that have a text which `grams` leave out."""
+    return token("gram", "longer", str(type_code))
 
 
 def unit_of(measure: Measure) -> Unit:

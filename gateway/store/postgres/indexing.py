@@ -18,11 +18,11 @@ from gateway.search.parameters import Kind
 from gateway.search.query import Index, own
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection, Connections
-from gateway.store.postgres.index_rows import DATE_COLUMNS, MEASURE_COLUMNS, STRING_COLUMNS, IndexRows, unit_of
+from gateway.store.postgres.index_rows import DATE_COLUMNS, MEASURE_COLUMNS, STRING_COLUMNS, IndexRows, grams, unit_of
 from gateway.store.postgres.plan import Extract
 from gateway.store.postgres.units import Units
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Count up when the same resource would be indexed differently: stores are then indexed again at their next start."""
 _SQL = statements.load("index")
 _BATCH: Final = 500
@@ -63,6 +63,12 @@ class Indexing:
             if parameter.kind is Kind.URI
         )
         await self.units.look(connection)
+
+    def tokens(self, type_code: int, index: Index) -> list[int]:
+        """Return what stands in the token index: the tokens, and what `:contains` finds strings by."""
+        if not index.strings:
+            return index.tokens
+        return [*index.tokens, *grams(type_code, index.strings, self.addresses)]
 
     async def write(
         self, connection: Connection, indexed: Sequence[tuple[int, int, Index]], *, forget: Sequence[int] = ()
@@ -124,7 +130,7 @@ class Indexing:
             index = _NOTHING if row["deleted"] else self.extract(json.loads(row["body"]))
             indexed.append((row["rid"], row["type"], index))
             mine = None if row["deleted"] else own(f"{self.type_names[row['type']]}/{row['id']}")
-            tokens = "{" + ",".join(map(str, index.tokens)) + "}"
+            tokens = "{" + ",".join(map(str, self.tokens(row["type"], index))) + "}"
             columns.append(
                 (row["rid"], index.patient, index.code, index.date_low, index.date_high, mine, index.present, tokens)
             )

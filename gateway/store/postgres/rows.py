@@ -103,13 +103,13 @@ class Row:
     def _version_record(self) -> tuple[Any, ...]:
         return (self.updated, self.message, self.version, self.type, self.deleted, self.id, self.lane, self.body)
 
-    def record(self, type_name: str) -> tuple[Any, ...]:
-        """Return the row as RESOURCE_COLUMNS."""
+    def record(self, type_name: str, tokens: list[int]) -> tuple[Any, ...]:
+        """Return the row as RESOURCE_COLUMNS, `tokens` being all that stands in the token index."""
         index, precedence = self.index, self.precedence
         assert precedence is not None
         return (
             self.rid, self.updated, index.patient, index.code, index.date_low, index.date_high,
             precedence.event, precedence.received, precedence.line, self.message, self.version, self.type,
-            self.deleted, self.id, self.lane, self.digest, index.tokens, self.state, self.body,
+            self.deleted, self.id, self.lane, self.digest, tokens, self.state, self.body,
             None if self.deleted else own(f"{type_name}/{self.id}"), index.present,
         )  # fmt: skip

@@ -14,13 +14,17 @@ instead. Both ways stand in one statement; a gate in front of each lets one of t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
+from gateway.search import parameters
+from gateway.search.parameters import Kind
 from gateway.search.query import (
     AllTerm,
     AnyTerm,
     ChainTerm,
     DateTerm,
     HasTerm,
+    How,
     IdTerm,
     NumberTerm,
     QuantityTerm,
@@ -31,11 +35,13 @@ from gateway.search.query import (
 )
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_values as values
-from gateway.store.postgres.search_scope import Scope, main_date, of_patient, one_patient
+from gateway.store.postgres.index_rows import grams_of, longer, plain
+from gateway.store.postgres.search_scope import Scope, first, main_date, of_patient, one_patient
 from gateway.store.postgres.search_terms import PATIENT, current, holds, kept_as
 
 EVERY = 1_000_000_000
 """As `most`: read all there are, for what is counted."""
+_SOMEWHERE: Final = frozenset({How.CONTAINS, How.ENDS})
 TARGETS_MAX = 200
 """How many resources a chain may go through to be driven by them: from each a walk starts."""
 SOURCES_MAX = 1000
@@ -52,6 +58,8 @@ class Gate:
     through: str = ""
     """Instead of row numbers, a set of resources `i`: `link` says which rows `r` refer to one of them."""
     link: str = ""
+    answers: Term | None = None
+    """The term, where it holds nothing but what answers it."""
 
     @property
     def open(self) -> str:
@@ -76,6 +84,8 @@ def gate(scope: Scope, term: Term, resource_type: str, most: int) -> Gate | None
     if select is None:
         return None
     made.selects.append((made.name, f"select rid from ({select}) found limit {most + 1}"))
+    by_grams = isinstance(term, StringTerm) and term.how in _SOMEWHERE
+    made.answers = None if by_grams or isinstance(term, AllTerm | AnyTerm) else term
     return made
 
 
@@ -89,6 +99,7 @@ def patients(scope: Scope, term: ChainTerm, resource_type: str) -> Gate | None:
     if through is None:
         return None
     made.through, made.name = through
+    made.answers = term
     return made
 
 
@@ -104,13 +115,15 @@ def few(scope: Scope, term: Term, resource_type: str, most: int, made: Gate) -> 
             return None
         case DateTerm() if term.parameter == main_date(resource_type):
             return _by_main_date(scope, term, resource_type) if dates.narrows(term) else None
+        case StringTerm() if term.how in _SOMEWHERE:
+            return _by_grams(scope, term, resource_type, most)
         case StringTerm() | NumberTerm() | QuantityTerm() | DateTerm():
             return _by_rows(scope, term, resource_type, most)
         case TokenTerm() | ReferenceTerm():
             codes = term.codes if isinstance(term, TokenTerm) else ()
             if scope.frequencies.rows(term.values) + scope.frequencies.coded(codes) > most:
                 return None
-            parts = [f"select r.rid from resource r where {of_type} and {scope.tokens('r', list(term.values))}"]
+            parts = [f"select r.rid from {first(scope.tokens('r', list(term.values)))} where {of_type}"]
             if isinstance(term, TokenTerm) and term.codes:
                 column = scope.any_of("r.code", list(term.values), "bigint")
                 parts.append(f"select r.rid from resource r where {of_type} and {column}")
@@ -166,6 +179,21 @@ def _by_rows(scope: Scope, term: values.ValueTerm, resource_type: str, most: int
     return _all([f"select v.rid from {values.table(term)} v where {one.condition}" for one in found], most)
 
 
+def _by_grams(scope: Scope, term: StringTerm, resource_type: str, most: int) -> str | None:
+    """Return what has every three characters of a text somewhere, in whatever string, and what has longer texts."""
+    type_code = scope.type(resource_type)
+    known = parameters.of(resource_type).get(term.parameter)
+    asked = [sorted(grams_of(plain(value))) for value in term.values]
+    rows = scope.frequencies.rows
+    if known is None or known.kind is not Kind.STRING or not all(asked):
+        return None
+    if sum(min(rows([gram]) for gram in each) for each in asked) + rows([longer(type_code)]) > most:
+        return None
+    held = [f"r.tokens @> {scope.put(each, 'bigint[]')}" for each in [*asked, [longer(type_code)]]]
+    of_type = current(scope, "r", resource_type)
+    return _all([f"select r.rid from {first(one)} where {of_type}" for one in held], most)
+
+
 def inner(scope: Scope, term: Term, resource_type: str, limit: int, made: Gate) -> tuple[str, str] | None:
     """Return the names of the set of resources that a term of a chain leaves (columns patient, own, tokens), and of the
     row numbers that it was looked for among; None for a term that cannot drive.
@@ -205,7 +233,7 @@ def _by_targets(scope: Scope, term: ChainTerm, resource_type: str, most: int, ma
         links.append("r.tokens @> array[i.own # ({key})::bigint]")
     parts = [
         f"select r.rid from {kept} i cross join lateral"
-        f" (select r.rid from resource r where {link.format(key=key)} and {of_type} offset 0) r"
+        f" (select r.rid from {first(link.format(key=key))} where {of_type}) r"
         for link in links
     ]
     return f"{_all(parts, most)} union all {_too_many(found, limit, most)}"

@@ -19,12 +19,11 @@ from gateway.errors import Incorrect
 from gateway.search import parameters
 from gateway.search.parameters import Kind
 from gateway.search.query import After, Query, Sort, SortBy
-from gateway.store.postgres.index_rows import GREATEST, KEY_CHARACTERS, LEAST
+from gateway.store.postgres.index_rows import GREATEST, LEAST
 from gateway.store.postgres.search_scope import Arguments, Scope, main_date
 
 NEWEST: Final = frozenset({Sort.NEWEST, Sort.DATE_NEWEST})
 CONDITIONS: Final = "/* conditions */"
-_STRING: Final = f"left(v.folded, {KEY_CHARACTERS})"
 _OF_META: Final = {
     "_source": "convert_from(r.body, 'UTF8')::json #>> '{meta,source}'",
     "_profile": (
@@ -101,9 +100,9 @@ def _key(scope: Scope, resource_type: str, by: SortBy) -> Key:
     )
     match known.kind:
         case Kind.STRING:
-            return Key(down, "text", "", "string_of", _STRING, where, walks=len(stored) == 1)
+            return Key(down, "text", "", "string_of", "v.key", where, walks=len(stored) == 1)
         case Kind.URI:
-            return Key(down, "text", "", "string_of", "coalesce(v.exact, v.folded)", where, walks=False)
+            return Key(down, "text", "", "string_of", "coalesce(v.exact, v.folded, v.key)", where, walks=False)
         case Kind.DATE:
             return Key(down, "timestamptz", "", "date_of", "v.low", where, walks=len(stored) == 1)
         case _:

@@ -34,7 +34,7 @@ from gateway.search.query import (
 )
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_drive as drive
-from gateway.store.postgres.search_scope import RESOURCE, Scope, main_date, of_patient, one_patient
+from gateway.store.postgres.search_scope import RESOURCE, Scope, first, main_date, of_patient, one_patient
 from gateway.store.postgres.search_terms import current, holds
 
 _CODE_BRANCHES_MAX: Final = 8
@@ -52,6 +52,8 @@ class Branch:
     """A set of resources, `i`, from each of which a walk of its own starts."""
     few: bool = False
     """Whether what it reads is few, in no order; a branch that is not walks in the order asked for."""
+    answers: Term | None = None
+    """The term that all it reads answers."""
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Plan:
     counts: bool = False
     """Whether matches are counted: all are read, in no order."""
     shared: list[str] = field(default_factory=list)
+    held: list[tuple[Term, str]] = field(default_factory=list)
+    """Terms as conditions, of every branch that does not answer them anyhow."""
     branches: list[Branch] = field(default_factory=list)
     selects: list[tuple[str, str]] = field(default_factory=list)
     """What stands before the branches: sets of few."""
@@ -82,7 +86,12 @@ class Plan:
             self.shared += dates.updated(date, "r", put)
         for date in main:
             self.shared += dates.range_of(date, "r.low", put)
-        self.shared += [holds(self.scope, term, "r", query.type) for term in terms if term not in answered]
+        self.held = [(term, holds(self.scope, term, "r", query.type)) for term in terms if term not in answered]
+
+    def conditions(self, branch: Branch) -> list[str]:
+        """Return all that is asked of what a branch reads, but for its gate."""
+        held = [condition for term, condition in self.held if term != branch.answers]
+        return [*self.shared, *held, *branch.conditions]
 
     @property
     def _by_date(self) -> bool:
@@ -103,7 +112,7 @@ class Plan:
         tokens = [term for term in asked if isinstance(term, ReferenceTerm) or not term.codes]
         rarest = min(tokens, key=self._rows, default=None)
         if rarest is not None and self._rare(rarest.values):
-            self.branches = [Branch([], _first(scope.tokens("r", list(rarest.values))), few=True)]
+            self.branches = [Branch([], first(scope.tokens("r", list(rarest.values))), few=True)]
             return [rarest]
         rare_code = code is not None and self._rare(code.values, beside=scope.frequencies.coded(code.codes))
         gates = [] if rare_code else self._gates(terms)
@@ -143,9 +152,10 @@ class Plan:
             self.selects += gate.selects
             opened = " and ".join([*shut, gate.open])
             if gate.through:
-                self.branches.append(Branch([gate.link], gate=opened, through=gate.through))
+                branch = Branch([gate.link], gate=opened, through=gate.through, answers=gate.answers)
             else:
-                self.branches.append(Branch([f"r.rid = any({gate.rids})"], gate=opened, few=True))
+                branch = Branch([f"r.rid = any({gate.rids})"], gate=opened, few=True, answers=gate.answers)
+            self.branches.append(branch)
             shut.append(gate.shut)
         self.branches += [Branch(one.conditions, one.source, " and ".join(shut), one.through, one.few) for one in rest]
 
@@ -154,8 +164,11 @@ class Plan:
         if code is None or len(branches) > 1:
             self.branches = branches
             return [term]
-        ways = [[*branches[0].conditions, *way] for way in (*self._code_columns(code), self._other_codes(code))]
-        self.branches = [Branch(way, few=True) for way in ways]
+        (patient,) = branches
+        self.branches = [
+            Branch([*patient.conditions, *way.conditions], way.source, few=True)
+            for way in self._by_code(code, few=True)
+        ]
         return [term, code]
 
     def _patients(self, term: ReferenceTerm) -> list[Branch]:
@@ -165,12 +178,16 @@ class Plan:
             return [Branch([column], few=True)]
         # the second patient of an appointment, and what `subject` may be besides, stand among the tokens
         others = f"(r.patient is null or not {scope.any_of('r.patient', values, 'bigint')})"
-        return [Branch([column], few=True), Branch([others], _first(scope.tokens("r", values)), few=True)]
+        return [Branch([column], few=True), Branch([others], first(scope.tokens("r", values)), few=True)]
 
     def _by_code(self, code: TokenTerm, *, few: bool) -> list[Branch]:
         others = self._other_codes(code)
         driven = self._rare(code.codes)
-        other = Branch(others[1:], _first(others[0]), few=few) if driven else Branch(others, few=few)
+        other = (
+            Branch(others[1:], first(others[0]), few=few)
+            if driven
+            else Branch([f"({others[0]}) is true", *others[1:]], few=few)
+        )
         return [*(Branch(way, few=few) for way in self._code_columns(code)), other]
 
     def _code_columns(self, term: TokenTerm) -> list[list[str]]:
@@ -194,8 +211,7 @@ class Plan:
         scope, codes = self.scope, list(dict.fromkeys(term.codes))
         others = f"(r.code is null or not {scope.any_of('r.code', codes, 'bigint')})"
         held = f"({scope.tokens('r', list(term.values))}) is true"
-        driving = scope.tokens("r", codes)
-        return [driving if self._rare(codes) else f"({driving}) is true", held, others]
+        return [scope.tokens("r", codes), held, others]
 
     def _rows(self, term: TokenTerm | ReferenceTerm) -> float:
         return self.scope.frequencies.rows(term.values)
@@ -211,11 +227,6 @@ def _flat(terms: Sequence[Term]) -> Iterator[Term]:
             yield from _flat(term.terms)
         else:
             yield term
-
-
-def _first(condition: str) -> str:
-    """Return a source that reads by one condition before all others; `offset 0` keeps the planner from merging them."""
-    return f"(select * from resource r where {condition} offset 0) r"
 
 
 def _existed(moment: str) -> str:

@@ -109,6 +109,11 @@ class Scope:
         return f"{alias}.tokens && {self.put(values, 'bigint[]')}"
 
 
+def first(condition: str, alias: str = "r") -> str:
+    """Return a source that reads by one condition before all others; `offset 0` keeps the planner from merging them."""
+    return f"(select * from resource {alias} where {condition} offset 0) {alias}"
+
+
 def main_date(resource_type: str) -> str:
     """Return the parameter whose interval stands in `low` and `high`, '' where a type has none."""
     try:

@@ -57,7 +57,7 @@ def _statement(plan: Plan, scope: Scope, select: str) -> Statement:
 
 
 def _count(plan: Plan, branch: Branch, most: int | None) -> str:
-    where = " and ".join([*plan.shared, *branch.conditions, *([branch.gate] if branch.gate else [])])
+    where = " and ".join([*plan.conditions(branch), *([branch.gate] if branch.gate else [])])
     source = f"{branch.through} i, {branch.source}" if branch.through else branch.source
     if most is None:
         return f"(select count(*) from {source} where {where})"
@@ -70,7 +70,7 @@ def _by_sort(plan: Plan, scope: Scope, columns: str) -> str:
     key = orders.column_of(query.sort)
     selects = []
     for branch in plan.branches:
-        for conditions, order in orders.walks(query, [*plan.shared, *branch.conditions], scope.put, dated=plan.dated):
+        for conditions, order in orders.walks(query, plan.conditions(branch), scope.put, dated=plan.dated):
             where = " and ".join([*conditions, *([branch.gate] if branch.gate and not branch.through else [])])
             walk = f"select {columns}, {key} as key from {branch.source} where {where} order by {order} limit {limit}"
             if branch.through:
@@ -94,19 +94,19 @@ def _by_keys(plan: Plan, scope: Scope, columns: str) -> str:
     for branch in plan.branches:
         gated = [branch.gate] if branch.gate else []
         if branch.few or not order[0].walks:
-            where = " and ".join([*plan.shared, *branch.conditions, *gated])
+            where = " and ".join([*plan.conditions(branch), *gated])
             found = f"select {columns}, {sorted_by} from {branch.source} where {where}"
             selects.append(f"select * from ({found}) f{later} order by {orders.order_by(order)} limit {limit}")
             continue
         walk, without = orders.in_order(order, query.after, scope.put, limit, columns)
         if walk:
             name = scope.name("walk")
-            where = " and ".join([*plan.shared, *branch.conditions, *gated])
+            where = " and ".join([*plan.conditions(branch), *gated])
             plan.selects.append((name, walk.replace(orders.CONDITIONS, where)))
             selects.append(f"select * from {name}")
             gated = [*gated, f"(select count(*) from {name}) < {limit}"]
         if without:
-            where = " and ".join([*plan.shared, *branch.conditions, *gated])
+            where = " and ".join([*plan.conditions(branch), *gated])
             selects.append(without.replace(orders.CONDITIONS, where))
     if len(selects) == 1:
         return selects[0]

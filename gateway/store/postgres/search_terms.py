@@ -27,7 +27,7 @@ from gateway.search.query import (
 )
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_values as values
-from gateway.store.postgres.search_scope import Scope, main_date, of_patient, one_patient
+from gateway.store.postgres.search_scope import Scope, first, main_date, of_patient, one_patient
 
 ALWAYS = "true"
 NEVER = "false"
@@ -113,15 +113,14 @@ def _chained(scope: Scope, term: ChainTerm, alias: str, resource_type: str) -> s
 def _referred_to(scope: Scope, term: HasTerm, alias: str, resource_type: str) -> str:
     source = scope.name("h")
     inner = f"{current(scope, source, term.type)} and {holds(scope, term.term, source, term.type)} offset 0"
-    exists = f"exists (select from resource {source} where {{link}} and {inner})"
     key = kept_as(term.type, term.parameter, resource_type)
-    if resource_type == "Patient" and of_patient(term.type, term.parameter):
-        by_column = exists.format(link=f"{source}.patient = {alias}.patient")
-        if one_patient(term.type):
-            return by_column
-        by_token = exists.format(link=f"{source}.tokens @> array[{alias}.patient]")
-        return f"({by_column} or {by_token})"
-    return exists.format(link=f"{source}.tokens @> array[{alias}.own # ({key})::bigint]")
+    by_patient = resource_type == "Patient" and of_patient(term.type, term.parameter)
+    reference = f"{alias}.patient" if by_patient else f"{alias}.own # ({key})::bigint"
+    by_token = f"exists (select from {first(f'{source}.tokens @> array[{reference}]', source)} where {inner})"
+    if not by_patient:
+        return by_token
+    by_column = f"exists (select from resource {source} where {source}.patient = {alias}.patient and {inner})"
+    return by_column if one_patient(term.type) else f"({by_column} or {by_token})"
 
 
 def kept_as(resource_type: str, name: str, target_type: str) -> int:

@@ -29,8 +29,9 @@ ValueTerm = StringTerm | NumberTerm | QuantityTerm | DateTerm
 
 _LAST: Final = 0x10FFFF
 _SURROGATES: Final = (0xD7FF, 0xE000)
-_KEY: Final = f"left(v.folded, {KEY_CHARACTERS})"
-_WRITTEN: Final = "coalesce(v.exact, v.folded)"
+_KEY: Final = "v.key"
+_FOLDED: Final = "coalesce(v.folded, v.key)"
+_WRITTEN: Final = "coalesce(v.exact, v.folded, v.key)"
 _OPEN: Final = f"v.edge >= {OPEN}"
 _CLOSED: Final = f"v.edge < {OPEN}"
 
@@ -81,14 +82,14 @@ def _string(value: str, how: How, put: Arguments) -> Rows:
         case How.STARTS:
             return Rows(_starts(value, put))
         case How.EQUALS:
-            return Rows(f"{_KEY} = {put(value[:KEY_CHARACTERS], 'text')} and v.folded = {put(value, 'text')}")
+            return Rows(f"{_KEY} = {put(value[:KEY_CHARACTERS], 'text')} and {_FOLDED} = {put(value, 'text')}")
         case How.EXACT:
             key = put(plain(fold(value))[:KEY_CHARACTERS], "text")
             return Rows(f"{_KEY} = {key} and {_WRITTEN} = {put(value, 'text')}")
         case How.CONTAINS:
-            return Rows(f"strpos(v.folded, {put(value, 'text')}) > 0", ranged=False)
+            return Rows(f"strpos({_FOLDED}, {put(value, 'text')}) > 0", ranged=False)
         case How.ENDS:
-            return Rows(f"right(v.folded, {put(len(value), 'integer')}) = {put(value, 'text')}", ranged=False)
+            return Rows(f"right({_FOLDED}, {put(len(value), 'integer')}) = {put(value, 'text')}", ranged=False)
         case _:  # BELOW
             below = put(value if value.endswith("/") else value + "/", "text")
             whole = f"({_WRITTEN} = {put(value, 'text')} or starts_with({_WRITTEN}, {below}))"
@@ -98,7 +99,7 @@ def _string(value: str, how: How, put: Arguments) -> Rows:
 def _starts(value: str, put: Arguments) -> str:
     key = value[:KEY_CHARACTERS]
     if len(value) > KEY_CHARACTERS:
-        return f"{_KEY} = {put(key, 'text')} and starts_with(v.folded, {put(value, 'text')})"
+        return f"{_KEY} = {put(key, 'text')} and starts_with({_FOLDED}, {put(value, 'text')})"
     above = _after(key)
     upper = f" and {_KEY} < {put(above, 'text')}" if above else ""
     return f"{_KEY} >= {put(key, 'text')}{upper}"

@@ -165,8 +165,9 @@ class Transactor:
         for row, rid in zip(fresh, await self.rids.take(connection, len(fresh)), strict=True):
             row.rid = rid
         await _copy(connection, "version", VERSION_COLUMNS, [record for row in changed for record in row.superseded])
-        names = self.indexing.type_names
-        await _copy(connection, "resource", RESOURCE_COLUMNS, [row.record(names[row.type]) for row in changed])
+        names, tokens = self.indexing.type_names, self.indexing.tokens
+        records = [row.record(names[row.type], tokens(row.type, row.index)) for row in changed]
+        await _copy(connection, "resource", RESOURCE_COLUMNS, records)
         indexed = [(row.rid, row.type, row.index) for row in changed]
         await self.indexing.write(connection, indexed, forget=stored)
 

@@ -37,17 +37,18 @@ create table date_of (
 create index date_of_rid on date_of (rid);
 create index date_of_range on date_of (type, parameter, low, rid);
 
--- Strings, and addresses for `:below`. The index holds the first 64 characters; whoever asks for more looks at the row.
+-- Strings, and addresses for `:below`. `key` is what the index holds: the first 64 characters of the folded text.
 create table string_of (
   rid       bigint   not null,
   type      smallint not null,
   parameter smallint not null,
   edge      smallint not null,
-  folded    text     collate "C" not null,
-  exact     text     collate "C"           -- as written; null where that is the same
+  key       text     collate "C" not null,
+  folded    text     collate "C",          -- null where `key` is all of it
+  exact     text     collate "C"           -- as written; null where that is the same as folded
 );
 create index string_of_rid on string_of (rid);
-create index string_of_text on string_of (type, parameter, (left(folded, 64)), rid);
+create index string_of_key on string_of (type, parameter, key, rid);
 
 -- Numbers and quantities: what they mean is [low, high]. One that is open above has an infinite high; one that is open
 -- below has its upper end in low, by which it is sorted, and says so in edge (4).
