@@ -96,7 +96,7 @@ def _slots(resource: dict[str, Any], at: str, known: Collection[str], now: dt.da
         one = type(owner) is dict
         for key, value in owner.items() if one else enumerate(owner):
             kind = type(value)
-            if one:
+            if type(key) is str:
                 name = key
             if kind is str:
                 if name == "reference":
