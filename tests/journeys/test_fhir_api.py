@@ -301,11 +301,11 @@ def test_scopes_decide(server, scopes, read, search):
     ("method", "path", "status", "code"),
     [
         ("GET", "/Observation/none", 404, "not-found"), ("GET", "/Observation/none/_history", 404, "not-found"), ("GET", "/Cat/1", 404, "not-found"),
-        ("GET", "/Cat", 404, "not-found"), ("GET", "", 404, "not-found"), ("GET", "/", 404, "not-found"), ("GET", "/Observation/o0/nothing", 404, "not-found"),
+        ("GET", "/Cat", 404, "not-found"), ("GET", "", 405, "not-supported"), ("GET", "/", 405, "not-supported"), ("GET", "/Observation/o0/nothing", 404, "not-found"),
         ("GET", "/Observation/a_b", 404, "not-found"), ("GET", f"/Observation/{'x' * 65}", 404, "not-found"), ("GET", "/Observation/o0/_history/0", 404, "not-found"),
         ("GET", "/Observation/o0/_history/99999999999", 404, "not-found"), ("GET", "/Observation/%00", 404, "not-found"), ("GET", "/Observation/%FF", 404, "not-found"),
-        ("GET", "/..%2fObservation", 404, "not-found"), ("POST", "/Observation", 405, "not-supported"), ("DELETE", "/Observation/o0", 405, "not-supported"),
-        ("PUT", "/Observation/o0", 405, "not-supported"), ("PATCH", "/Observation/o0", 405, "not-supported"), ("GET", "/Observation/_search", 405, "not-supported"),
+        ("GET", "/..%2fObservation", 404, "not-found"), ("POST", "/Observation/o0", 405, "not-supported"), ("DELETE", "/metadata", 405, "not-supported"),
+        ("PUT", "/metadata", 405, "not-supported"), ("PATCH", "/metadata", 405, "not-supported"), ("GET", "/Observation/_search", 405, "not-supported"),
         ("OPTIONS", "/Observation", 405, "not-supported"), ("POST", "/metadata", 405, "not-supported"), ("GET", "/Observation?code=%FF", 400, "invalid"),
         ("GET", "/Observation?code=" + "&code=x" * 41, 400, "invalid"), ("GET", "/Observation?" + "x=1&" * 300, 400, "invalid"), ("GET", "/Observation/o0?code=x", 400, "invalid"),
         ("GET", "/Observation?date=tomorrow", 400, "invalid"), ("GET", "/Observation?_count=x", 400, "invalid"), ("GET", "/Observation?subject.name=x", 400, "invalid"),
@@ -414,6 +414,7 @@ def test_the_capability_statement_says_what_the_tables_say(client):
     (rest,) = statement["rest"]
     assert {resource["type"] for resource in rest["resource"]} == set(parameters.types())
     declared = {interaction["code"] for resource in rest["resource"] for interaction in resource["interaction"]}
+    declared |= {interaction["code"] for interaction in rest["interaction"]} - {"batch"}
     assert declared == {route.interaction.value for route in TABLE} - {"capabilities"}
 
 
@@ -445,8 +446,8 @@ def test_inside_the_framework_the_answers_are_the_same(server):
         for path in ("/Observation/o0", "/metadata", "/Observation?patient=p0", "/nothing/at/all", "/Cat"):
             one, other = outside.get(path), server.run(ask(f"/fhir{path}"))
             assert (one.status_code, one.json()) == (other.status_code, other.json()), path
-    assert server.run(ask("/fhir/Observation", "DELETE")).status_code == 405
-    assert server.run(ask("/fhir")).status_code == 404
+    assert server.run(ask("/fhir/metadata", "DELETE")).status_code == 405
+    assert server.run(ask("/fhir/nothing")).status_code == 404
 
 
 def test_requests_in_a_row_on_one_connection(server):

@@ -17,7 +17,6 @@ from gateway.formats import fhirxml, json
 from tests.corpus import corpus_folder
 
 
-
 def suite(name: str) -> Any:
     return corpus_folder("fhir-test-cases") / "r4" / "patch" / name
 
