@@ -8,6 +8,7 @@ read once, at the first question: 2 ms, where the models take half a second.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,12 +78,14 @@ def elements(type_path: str) -> dict[str, Element]:
 
 @functools.cache
 def uri_names() -> frozenset[str]:
-    """Return the JSON names under which R4 has an address (uri, url, canonical, oid, uuid) and nowhere a text."""
-    kinds: dict[str, set[str]] = {}
-    for type_path in _table()["types"]:
-        for name, element in elements(type_path).items():
-            kinds.setdefault(name, set()).add(element.type_path)
-    return frozenset(name for name, found in kinds.items() if found & _ADDRESSES and not found & _TEXTS)
+    """Return the JSON names under which R4 has an address (uri, url, canonical, oid, uuid) more often than a text."""
+    kinds = Counter(
+        (name, element.type_path in _ADDRESSES)
+        for type_path in _table()["types"]
+        for name, element in elements(type_path).items()
+        if element.type_path in _ADDRESSES | _TEXTS
+    )
+    return frozenset(name for name, is_address in kinds if is_address and kinds[name, True] > kinds[name, False])
 
 
 def codes(value_set: str) -> dict[str, list[str]]:

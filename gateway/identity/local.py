@@ -42,7 +42,9 @@ class Known:
 ACTORS: Final[Mapping[str, Known]] = MappingProxyType(
     {
         "all": Known(
-            "reads everything and posts to the three feeds", ("system/*.rs",), ("hospital", "municipal", "home")
+            "reads and writes everything, posts to the three feeds",
+            ("system/*.cruds",),
+            ("hospital", "municipal", "home"),
         ),
         "reader": Known("reads everything, posts nothing", ("system/*.rs",)),
         "hospital": Known("a hospital's integration engine: posts to its feed, reads nothing", (), ("hospital",)),

@@ -121,8 +121,8 @@ def include(name: str, modifier: str, value: str) -> Include:
     reverse, iterate = name == "_revinclude", modifier == "iterate"
     kind, _, rest = value.partition(":")
     parameter, _, target = rest.partition(":")
-    if value == "*" and not reverse:
-        return Include("*", "*", iterate=iterate)
+    if value == "*":  # every reference parameter of every type
+        return Include("*", "*", reverse=reverse, iterate=iterate)
     if kind not in parameters.types() or not parameter:
         raise Unknown(f"{name} takes Type:parameter or Type:parameter:Type", at=name)
     if target and target not in parameters.types():

@@ -80,7 +80,7 @@ class Includer:
         self, actor: Actor, includes: Sequence[Include], targets: Sequence[Version], known: set[Key], made: Included
     ) -> list[Version]:
         brought: list[Version] = []
-        for one in includes:
+        for one in _named(includes):
             for query in _queries(one, targets):
                 room = INCLUDED_MAX - len(made.versions) - len(brought)
                 if room <= 0:
@@ -97,6 +97,13 @@ class Includer:
                         known.add((version.type, version.id))
                         brought.append(version)
         return brought
+
+
+def _named(includes: Sequence[Include]) -> Iterator[Include]:
+    """Yield reverse includes of one type each: `*` is every type."""
+    for one in includes:
+        for kind in parameters.types() if one.type == "*" else (one.type,):
+            yield replace(one, type=kind)
 
 
 def _allowed(actor: Actor, kind: str, name: str) -> Permitted[Read] | None:

@@ -88,42 +88,56 @@ def find(steps: Sequence[Step], known: Collection[str], *, now: dt.datetime, bas
     return links
 
 
+_Trail = tuple[Any, str | int] | None
+"""The way down to a value: what leads to its owner, and its name or place there. Written out when somebody asks."""
+
+
 def _slots(resource: dict[str, Any], at: str, known: Collection[str], now: dt.datetime, base: str) -> Iterator[Slot]:
+    """Walk a valid resource, in which no array holds arrays."""
     addresses = uri_names()
-    waiting: list[tuple[Any, str, str]] = [(resource, at, "")]
+    waiting: list[tuple[dict[str, Any], _Trail]] = [(resource, None)]
     while waiting:
-        owner, path, name = waiting.pop()
-        one = type(owner) is dict
-        for key, value in owner.items() if one else enumerate(owner):
+        owner, trail = waiting.pop()
+        for name, value in owner.items():
             kind = type(value)
-            if one:
-                name = str(key)
             if kind is str:
                 if name == "reference":
                     if value in known:
-                        yield Slot(owner, key, value, path)
-                    elif slot := _reference(owner, value, path, known, now, base):
-                        yield slot
-                elif value in known:
-                    if name in addresses:
-                        yield Slot(owner, key, value, path)
-                elif name == "div" and known:
-                    yield Slot(owner, key, value, path)
-            elif kind is dict or kind is list:
-                waiting.append((value, f"{path}.{key}" if one else f"{path}[{key}]", name))
+                        yield Slot(owner, name, value, _path(at, trail))
+                    elif "?" in value or (known and value.startswith(_URN)):
+                        yield from _reference(owner, value, _path(at, trail), known, now, base)
+                elif known and (name == "div" or (value in known and name in addresses)):
+                    yield Slot(owner, name, value, _path(at, trail))
+            elif kind is dict:
+                waiting.append((value, (trail, name)))
+            elif kind is list:
+                below = (trail, name)
+                for place, item in enumerate(value):
+                    if type(item) is dict:
+                        waiting.append((item, (below, place)))
+                    elif known and name in addresses and item in known:
+                        yield Slot(value, place, item, _path(at, below))
+
+
+def _path(at: str, trail: _Trail) -> str:
+    steps: list[str] = []
+    while trail is not None:
+        trail, step = trail
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+    return at + "".join(reversed(steps))
 
 
 def _reference(
     owner: dict[str, Any], written: str, at: str, known: Collection[str], now: dt.datetime, base: str
-) -> Slot | None:
-    if written.startswith(_URN) and known:
+) -> Iterator[Slot]:
+    if known and written.startswith(_URN):
         raise errors.Incorrect("no entry has the fullUrl that this reference names", at=f"{at}.reference")
-    found = _CONDITIONAL.fullmatch(written) if "?" in written else None
+    found = _CONDITIONAL.fullmatch(written)
     if found is None:
-        return None
+        return
     pairs = pairs_of(found[2].encode("ascii", "replace"))
     try:
         query = conditional.question(found[1], pairs, now=now, base=base, at=f"{at}.reference")
     except errors.NotFound:
         raise errors.Incorrect("a conditional reference begins with a resource type", at=f"{at}.reference") from None
-    return Slot(owner, "reference", written, f"{at}.reference", query)
+    yield Slot(owner, "reference", written, f"{at}.reference", query)

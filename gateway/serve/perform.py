@@ -122,7 +122,8 @@ class Performer:
     async def _look(self, work: _Work, *, again: bool) -> Found:
         """Ask the store for what conditions find, and for the present versions that steps rest on."""
         questions = list(work.conditions)
-        pages = await asyncio.gather(*(self._store.search(work.conditions[question]) for question in questions))
+        asked = [self._store.search(work.conditions[question]) for question in questions]
+        pages = await asyncio.gather(*asked) if asked else []
         wanted = [
             (step, name)
             for step in work.steps

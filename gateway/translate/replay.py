@@ -2,7 +2,7 @@
 
 All messages that made something are folded again in the order in which they were applied, every feed's, because feeds meet
 in one Patient; only resources that the replayed feed has a part in are compared. What the log no longer keeps cannot be
-judged: resources with a part in it are left alone and counted.
+judged, nor what the API wrote, which is in no raw record: resources with a part in either are left alone and counted.
 
 Nothing is written by `compare`. `carry_out` writes what differs as new versions, each only if the store still holds the
 version that was compared; a resource that moved meanwhile is left out and counted, so that a replay never undoes live data.
@@ -138,16 +138,31 @@ async def _judge(fold: Fold, store: Store) -> None:
             continue
         current = await store.read(*key)
         folded = result.folded.get(key)
-        name = "/".join(key)
-        if folded is None:
-            if current is not None and not current.deleted:
-                result.gone.append(Difference(name, current.version))
-        elif current is None or current.deleted:
-            result.added.append(Difference(name, current.version if current else 0))
-        elif elements := _differing(folded, current):
-            result.changed.append(Difference(name, current.version, elements))
+        alive = current is not None and not current.deleted
+        name, version = "/".join(key), current.version if current else 0
+        elements = _differing(folded, current) if folded is not None and current is not None and alive else ()
+        if not elements and (folded is not None) == alive:
+            result.unchanged += alive
+        elif current is not None and await _written_by_api(current, store):
+            result.left_alone += 1
+        elif folded is None:
+            result.gone.append(Difference(name, version))
+        elif not alive:
+            result.added.append(Difference(name, version))
         else:
-            result.unchanged += 1
+            result.changed.append(Difference(name, version, elements))
+
+
+async def _written_by_api(current: Version, store: Store) -> bool:
+    """Say whether no message made one of the versions: what the API stated is in no raw record."""
+    before: int | None = None
+    while True:
+        page = await store.history(current.type, current.id, count=READ_MANY, before=before)
+        if any(not version.message for version in page.versions):
+            return True
+        if not page.more:
+            return False
+        before = page.versions[-1].version
 
 
 def _differing(folded: Folded, current: Version) -> tuple[str, ...]:

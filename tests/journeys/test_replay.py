@@ -104,3 +104,22 @@ def test_a_mended_feed_is_replayed_and_mended_back(alone: Gateway) -> None:
     assert alone.outcome(status)["state"] == "rejected"
     assert differences(replay(alone, "--dry-run")) == NOTHING
     assert all(one["difference"] == 0 for one in alone.sums().values())
+
+
+def test_what_the_api_wrote_is_left_alone(alone: Gateway) -> None:
+    people = People(910)
+    mine, deleted, fed = (
+        alone.sent("home", json.dumps(reading(people.one(), value=70 + n)).encode()) for n in range(3)
+    )
+    with alone.client() as client:
+        written = client.get(f"/fhir/{observation(mine)}").json()
+        written["note"] = [{"text": "seen"}]
+        assert client.put(f"/fhir/{observation(mine)}", json=written).status_code == 200
+        assert client.delete(f"/fhir/{observation(deleted)}").status_code == 204
+    (alone.feeds / "home.toml").write_text(MENDED)
+    done = replay(alone)
+    assert [one["resource"] for one in done["changed"]] == [observation(fed)]
+    assert (done["added"], done["left_alone"]) == ([], 2)
+    assert alone.get(f"/fhir/{observation(mine)}").json()["note"] == [{"text": "seen"}]
+    assert alone.get(f"/fhir/{observation(deleted)}").status_code == 410
+    assert {f"{observation(mine)}/2", f"{observation(deleted)}/2"} <= published(alone)

@@ -67,7 +67,7 @@ def ward_bundle(patients: int = 12) -> dict[str, Any]:
                 "resourceType": "Patient",
                 "id": person,
                 "active": True,
-                "gender": "male" if number % 2 else "female",
+                "gender": "female" if number % 3 else "male",
                 "birthDate": f"19{50 + number}-04-0{number % 9 + 1}",
                 "identifier": [{"system": "urn:example:ward", "value": f"w{number}"}],
                 "name": [{"family": family, "given": ["Anna" if number % 2 == 0 else "Bent"]}],

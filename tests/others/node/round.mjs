@@ -1,8 +1,7 @@
 // What a user of npm fhir-kit-client does, against the API at argv[2] with the token argv[3]. Prints {"steps": n}.
 import assert from "node:assert/strict";
-import pkg from "fhir-kit-client";
+import { Client } from "fhir-kit-client";
 
-const Client = pkg.default ?? pkg;
 const [, , baseUrl, token] = process.argv;
 const client = new Client({ baseUrl, bearerToken: token });
 let steps = 0;
@@ -34,7 +33,7 @@ await step("patch", async () => {
   const patched = await client.patch({
     resourceType: "Patient",
     id: made.id,
-    JSONPatch: [{ op: "replace", path: "/active", value: false }],
+    jsonPatch: [{ op: "replace", path: "/active", value: false }],
   });
   assert.equal(patched.active, false);
 });
