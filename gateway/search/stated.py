@@ -33,7 +33,7 @@ _READ: Final = {
     Kind.SPECIAL: {"BackboneElement"},
 }
 """The data types that a kind of parameter can hold; R4's expressions name a few others (SampledData, Attachment)."""
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 
 
 def found(parameter: Parameter, resource: Resource) -> Iterator[Found]:
