@@ -28,7 +28,7 @@ from gateway.serve.operation import Operation
 from gateway.serve.paging import Pages
 from gateway.serve.permitted import PermittedStore
 from gateway.serve.routes import FORM, TABLE, Interaction, Matched, Routes
-from gateway.serve.search import SearchHandler
+from gateway.serve.search import Codes, SearchHandler
 from gateway.serve.shaping import shaped_answer
 from gateway.store.port import Store
 
@@ -61,7 +61,8 @@ class FhirApi:
     """The API over a store.
 
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
-    (16 bytes or more, the same in all processes) seals page links. `operations` are rows with their handlers.
+    (16 bytes or more, the same in all processes) seals page links. `operations` are rows with their handlers;
+    `codes` fetches what searches by `:in`, `:below` … need.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class FhirApi:
         clock: Clock | None = None,
         limits: Limits | None = None,
         operations: Sequence[tuple[Operation, operation.Handler]] = (),
+        codes: Codes | None = None,
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
@@ -87,7 +89,7 @@ class FhirApi:
         self._operations = {(row.code, row.types): handler for row, handler in operations}
         self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations)
         history = HistoryHandler(permitted, pages, self.base)
-        search = SearchHandler(permitted, pages, self.base, clock)
+        search = SearchHandler(permitted, pages, self.base, clock, codes)
         self._handlers: dict[Interaction, Handler] = {
             Interaction.READ: lambda actor, asking: read.read(permitted, actor, asking),
             Interaction.VREAD: lambda actor, asking: read.vread(permitted, actor, asking),
@@ -118,7 +120,7 @@ class FhirApi:
                 asking.actor = self._identity.authorise(asking.header(b"authorization")).actor
                 if scope["method"] in _BODIES:
                     await self._take_in(asking, receive)
-                answer = await self._handlers[interaction](asking.actor, asking)
+                answer = await self._handle(asking.actor, asking)
             if b"prefer" in headers and interaction in _PREFERS_HANDLING:
                 answer.headers += answers.handling_applied(asking.preference("handling"))
         except Exception as error:  # noqa: BLE001 - the last place where a bug can become an answer
@@ -126,6 +128,10 @@ class FhirApi:
             self._note(error, interaction)
         status = await sending.send(send, answer, headers, wanted, indented=indented, head=scope["method"] == "HEAD")
         self._tell(events.RequestAnswered(interaction.value, kind, status, time.perf_counter() - begun))
+
+    async def _handle(self, actor: Actor, asking: Asking) -> Answer:
+        """Answer a request that was found, decided upon nowhere yet; also an entry of a batch."""
+        return await self._handlers[asking.matched.route.interaction](actor, asking)
 
     async def _take_in(self, asking: Asking, receive: Receive) -> None:
         """Read the body; a form's pairs stand with those of the address."""
