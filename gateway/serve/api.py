@@ -114,13 +114,11 @@ class FhirApi:
             path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(ROOT)
             asking.matched = matched = self.routes.find(scope["method"], path)
             interaction, kind = matched.route.interaction, matched.type
-            if matched.route.letter is None:
-                answer = self.capabilities.answer(asking)
-            else:
+            if matched.route.letter is not None:
                 asking.actor = self._identity.authorise(asking.header(b"authorization")).actor
-                if scope["method"] in _BODIES:
-                    await self._take_in(asking, receive)
-                answer = await self._handle(asking.actor, asking)
+            if scope["method"] in _BODIES:
+                await self._take_in(asking, receive)
+            answer = await self._handle(asking.actor, asking)
             if b"prefer" in headers and interaction in _PREFERS_HANDLING:
                 answer.headers += answers.handling_applied(asking.preference("handling"))
         except Exception as error:  # noqa: BLE001 - the last place where a bug can become an answer
@@ -129,8 +127,11 @@ class FhirApi:
         status = await sending.send(send, answer, headers, wanted, indented=indented, head=scope["method"] == "HEAD")
         self._tell(events.RequestAnswered(interaction.value, kind, status, time.perf_counter() - begun))
 
-    async def _handle(self, actor: Actor, asking: Asking) -> Answer:
-        """Answer a request that was found, decided upon nowhere yet; also an entry of a batch."""
+    async def _handle(self, actor: Actor | None, asking: Asking) -> Answer:
+        """Answer a request that was found, of nobody where a row is open to all; also an entry of a batch."""
+        if asking.matched.route.letter is None:
+            return self.capabilities.answer(asking)
+        assert actor is not None
         return await self._handlers[asking.matched.route.interaction](actor, asking)
 
     async def _take_in(self, asking: Asking, receive: Receive) -> None:
