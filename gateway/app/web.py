@@ -25,6 +25,7 @@ from gateway.receive.receipts import Receipts
 from gateway.serve import validating
 from gateway.serve.api import ROOT, FhirApi
 from gateway.serve.operations import operations
+from gateway.serve.operations.stored_terminology import StoredTerminology
 from gateway.serve.paging import Pages
 from gateway.serve.permitted import PermittedStore
 from gateway.terminology import tables
@@ -89,7 +90,7 @@ def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
         tell=parts.tell,
         clock=clock,
         limits=Limits.of(settings),
-        shelf=shelf,
+        codes=StoredTerminology(PermittedStore(parts.store), shelf).for_search,
         operations=[*rows, (validating.OPERATION, check)],
     )
 

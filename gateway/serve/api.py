@@ -29,18 +29,16 @@ from gateway.serve.history import HistoryHandler
 from gateway.serve.lanes import Lanes
 from gateway.serve.metadata import Capabilities
 from gateway.serve.operation import Operation
-from gateway.serve.operations.stored_terminology import StoredTerminology
 from gateway.serve.paging import Pages
 from gateway.serve.patch import PatchHandler
 from gateway.serve.perform import Performer
 from gateway.serve.permitted import PermittedStore
 from gateway.serve.routes import FORM, TABLE, Interaction, Matched, Routes
-from gateway.serve.search import SearchHandler
+from gateway.serve.search import Codes, SearchHandler
 from gateway.serve.shaping import shaped_answer
 from gateway.serve.transaction import TransactionHandler
 from gateway.serve.update import UpdateHandler
 from gateway.store.port import Store
-from gateway.terminology.shelf import Shelf
 
 Handler = Callable[[Actor, Asking], Awaitable[Answer]]
 ROOT: Final = "/fhir"
@@ -71,8 +69,8 @@ class FhirApi:
     """The API over a store.
 
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
-    (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons. `shelf` holds the
-    terminology that searches may name (`:in`, `:below`), `operations` are rows with their handlers.
+    (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons.
+    `operations` are rows with their handlers; `codes` fetches what searches by `:in`, `:below` … need.
     """
 
     def __init__(
@@ -86,8 +84,8 @@ class FhirApi:
         tell: events.Tell = events.silent,
         clock: Clock | None = None,
         limits: Limits | None = None,
-        shelf: Shelf | None = None,
         operations: Sequence[tuple[Operation, operation.Handler]] = (),
+        codes: Codes | None = None,
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
@@ -100,8 +98,7 @@ class FhirApi:
         self._operations = {(row.code, row.types): handler for row, handler in operations}
         self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations)
         history = HistoryHandler(permitted, pages, self.base)
-        terminology = StoredTerminology(permitted, shelf) if shelf else None
-        search = SearchHandler(permitted, pages, self.base, clock, terminology)
+        search = SearchHandler(permitted, pages, self.base, clock, codes)
         self._handlers: dict[Interaction, Handler] = {
             Interaction.READ: lambda actor, asking: read.read(permitted, actor, asking),
             Interaction.VREAD: lambda actor, asking: read.vread(permitted, actor, asking),
@@ -136,13 +133,11 @@ class FhirApi:
             path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(ROOT)
             asking.matched = matched = self.routes.find(scope["method"], path)
             interaction, kind = matched.route.interaction, matched.type
-            if matched.route.letter is None:
-                answer = self.capabilities.answer(asking)
-            else:
+            if matched.route.letter is not None:
                 asking.actor = self._identity.authorise(asking.header(b"authorization")).actor
-                if scope["method"] in _BODIES:
-                    await self._take_in(asking, receive)
-                answer = await self._handle(asking.actor, asking)
+            if scope["method"] in _BODIES:
+                await self._take_in(asking, receive)
+            answer = await self._handle(asking.actor, asking)
             if b"prefer" in headers and interaction in _PREFERS_HANDLING:
                 answer.headers += answers.handling_applied(asking.preference("handling"))
         except Exception as error:  # noqa: BLE001 - the last place where a bug can become an answer
@@ -151,7 +146,11 @@ class FhirApi:
         status = await sending.send(send, answer, headers, wanted, indented=indented, head=scope["method"] == "HEAD")
         self._tell(events.RequestAnswered(interaction.value, kind, status, time.perf_counter() - begun))
 
-    async def _handle(self, actor: Actor, asking: Asking) -> Answer:
+    async def _handle(self, actor: Actor | None, asking: Asking) -> Answer:
+        """Answer a request that was found, of nobody where a row is open to all; also an entry of a batch."""
+        if asking.matched.route.letter is None:
+            return self.capabilities.answer(asking)
+        assert actor is not None
         return await self._handlers[asking.matched.route.interaction](actor, asking)
 
     async def _take_in(self, asking: Asking, receive: Receive) -> None:

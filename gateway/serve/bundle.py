@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from gateway.clock import instant
 from gateway.formats import json
 from gateway.serve.answer import etag
-from gateway.serve.shaping import Shape
+from gateway.serve.shaping import WHOLE, Shape
 from gateway.store.port import Version
 
 _MATCH = b',"search":{"mode":"match"}}'
@@ -35,6 +35,11 @@ def found(versions: Iterable[Version], base: str, shape: Shape, *, included: boo
         b"".join((f'{head}{one.type}/{one.id}","resource":'.encode(), shape.of(one.body) if shape else one.body, tail))
         for one in versions
     ]
+
+
+def match(version: Version, base: str) -> bytes:
+    """Return the entry of one match, whole."""
+    return found([version], base, WHOLE)[0]
 
 
 def note(outcome: bytes) -> bytes:

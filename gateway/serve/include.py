@@ -16,7 +16,7 @@ from gateway.formats import json
 from gateway.search import parameters, parse
 from gateway.search.parameters import Kind
 from gateway.search.query import AnyTerm, Include, Query, Term
-from gateway.search.references import literal
+from gateway.search.stated import references
 from gateway.serve.permitted import PermittedStore
 from gateway.store.port import Version
 
@@ -121,32 +121,10 @@ def _parameters(include: Include) -> list[str]:
 
 
 def _targets(resource: dict[str, Any], include: Include, base: str) -> Iterator[Key]:
-    kind = resource["resourceType"]
-    for name in _parameters(replace(include, type=kind)):
-        for text in references(resource, name):
-            target = text.removeprefix(base + "/").split("/")
-            if len(target) == 2 and target[0] in parameters.types() and include.target in {"", target[0]}:  # noqa: PLR2004
-                yield target[0], target[1]
-
-
-def references(resource: dict[str, Any], name: str) -> Iterator[str]:
-    """Yield what a resource refers to by a parameter, as written."""
-    parameter = parameters.of(resource["resourceType"]).get(name)
-    for place in parameter.paths if parameter else ():
-        for value in _walk(resource, place.steps):
-            text = value.get("reference") if isinstance(value, dict) else value
-            if isinstance(text, str) and (target := literal(text)):
-                yield target
-
-
-def _walk(value: Any, steps: tuple[parameters.Step, ...]) -> Iterator[Any]:
-    if not steps:
-        yield value
-        return
-    below = value.get(steps[0].name) if isinstance(value, dict) else None
-    for item in below if isinstance(below, list) else [below]:
-        if item is not None:
-            yield from _walk(item, steps[1:])
+    for text in references(resource, include.parameter):
+        target = text.removeprefix(base + "/").split("/")
+        if len(target) == 2 and target[0] in parameters.types() and include.target in {"", target[0]}:  # noqa: PLR2004
+            yield target[0], target[1]
 
 
 def _queries(include: Include, targets: Sequence[Version]) -> Iterable[Query]:

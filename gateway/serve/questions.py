@@ -1,12 +1,10 @@
 """What a search request asks, type by type: the type of its address, the types of `_type`, those of a compartment.
 
-Several types are searched one after another, in the order of `_type` (of their names without it): a page goes on with
-the next type where one has no more, and `_sort` orders within a type.
+A search of several types has one order, that of `_lastUpdated`; `several` says how a page of it is put together.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,8 +12,9 @@ from gateway import access, errors
 from gateway.access import Actor, Search
 from gateway.access.scopes import Letter
 from gateway.search import parameters, parse
-from gateway.search.parse import Asked, Terminology
-from gateway.search.query import AnyTerm, IdTerm, Query, Term
+from gateway.search.parse import TYPES_MAX, Asked
+from gateway.search.query import AnyTerm, IdTerm, Include, Query, Term
+from gateway.search.values import Context
 from gateway.serve.routes import Matched
 
 Pairs = list[tuple[str, str]]
@@ -26,70 +25,99 @@ class Question:
     """A search as understood: one Asked for each type, all made of the same parameters."""
 
     parts: Sequence[Asked]
-
-    @property
-    def used(self) -> Pairs:
-        """The parameters that count."""
-        return self.parts[0].used
+    used: Pairs
+    """The parameters that count, as a further page is asked with them."""
 
     @property
     def ignored(self) -> list[str]:
-        """Why others do not."""
+        """Why others do not count."""
         return self.parts[0].ignored
 
+    @property
+    def includes(self) -> list[Include]:
+        """What goes along."""
+        if len(self.parts) == 1:
+            return [*self.parts[0].query.includes]
+        return [*dict.fromkeys(include for part in self.parts for include in part.query.includes)]
 
-def understood(
-    actor: Actor,
-    matched: Matched,
-    pairs: Pairs,
-    *,
-    lenient: bool,
-    now: dt.datetime,
-    base: str,
-    codes: Terminology | None = None,
-) -> Question:
-    """Return the question of a request. A caller without the right hears so before anything is said of the parameters.
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The types that a request searches, each of which its caller may search."""
+
+    names: Sequence[str]
+    several: bool
+    """Whether the address names one type, or leaves it to `_type` or a compartment."""
+
+
+def types_of(actor: Actor, matched: Matched, pairs: Pairs) -> Types:
+    """Return what a request searches: decided before anything is said of its other parameters.
 
     `codes` knows value sets and hierarchies (`:in`, `:below`).
 
     Raises NotPermitted, NotFound, Incorrect.
     """
-    types, rest = _types(actor, matched, pairs)
-    parts = [parse.understand(kind, rest, lenient=lenient, now=now, base=base, codes=codes) for kind in types]
+    if kind := _one(actor, matched):
+        return Types([kind], several=False)
+    return Types(_several(actor, matched, pairs), several=True)
+
+
+def understood(matched: Matched, types: Types, pairs: Pairs, context: Context, *, lenient: bool) -> Question:
+    """Return the question of a request. Raises Incorrect."""
+    parts: list[Asked] = []
+    if types.several:
+        rest = [pair for pair in pairs if pair[0] != "_type"]
+        for start in range(0, len(types.names), TYPES_MAX):
+            named = [*rest, ("_type", ",".join(types.names[start : start + TYPES_MAX]))]
+            parts += parse.understand_system(
+                named, lenient=lenient, now=context.now, base=context.base, codes=context.codes
+            )
+        used = [pair for pair in parts[0].used if pair[0] != "_type"] + [pair for pair in pairs if pair[0] == "_type"]
+    else:
+        (kind,) = types.names
+        parts.append(
+            parse.understand(kind, pairs, lenient=lenient, now=context.now, base=context.base, codes=context.codes)
+        )
+        used = parts[0].used
     if matched.member:
         for part in parts:
             part.query = _within(part.query, matched.type, matched.id)
-    if rest is not pairs:  # _type was understood here
-        parts[0].used += [pair for pair in pairs if pair[0] == "_type"]
-    return Question(parts)
+    return Question(parts, used)
 
 
-def _types(actor: Actor, matched: Matched, pairs: Pairs) -> tuple[list[str], Pairs]:
-    """Return the types to search, each of which the caller may search, and the other parameters."""
-    if matched.type and not matched.member:
-        access.decide(actor, Search(Query(matched.type)))
-        return [matched.type], pairs
-    if matched.member not in {"", "*"}:
-        access.decide(actor, Search(Query(matched.member)))
-        if not parameters.compartment(matched.type, matched.member):
-            raise errors.NotFound(f"{matched.member} is not in the {matched.type} compartment")
-        return [matched.member], pairs
+def _one(actor: Actor, matched: Matched) -> str:
+    """Return the one type that an address names, '' when it names several."""
+    if matched.member == "*" or not matched.type:
+        return ""
+    kind = matched.member or matched.type
+    access.decide(actor, Search(Query(kind)))
+    if matched.member and not parameters.compartment(matched.type, kind):
+        raise errors.NotFound(f"{kind} is not in the {matched.type} compartment")
+    return kind
+
+
+def _several(actor: Actor, matched: Matched, pairs: Pairs) -> list[str]:
+    """Return the types that `_type` names, or all of a compartment.
+
+    Of the types of a compartment those that the caller may not search are left out; those that it names itself are not.
+    """
+    named = list(dict.fromkeys(name for key, value in pairs if key == "_type" for name in value.split(",") if name))
     members = [
         name for name in sorted(parameters.types()) if not matched.type or parameters.compartment(matched.type, name)
     ]
     mine = access.open_to(actor, Letter.SEARCH, members)
-    listed = [value for name, value in pairs if name == "_type" and value]
-    if not listed:
-        return mine, pairs
-    named = list(dict.fromkeys(name for value in listed for name in value.split(",")))
-    if unknown := [name for name in named if name not in parameters.types()]:
-        raise errors.Incorrect(f"_type names {len(unknown)} that R4 does not have", at="_type")
+    if not named:
+        if not matched.type:
+            raise errors.Incorrect("a search of the whole system says which types: _type=A,B", at="_type")
+        return mine
+    if not {*named} <= {*parameters.types()}:
+        raise errors.Incorrect("_type names a type that R4 does not have", at="_type")
     for name in named:
         access.decide(actor, Search(Query(name)))
     chosen = [name for name in named if name in members]
-    if not chosen:
-        raise errors.Incorrect(f"_type names no type of the {matched.type} compartment", at="_type")
-    return chosen, [pair for pair in pairs if pair[0] != "_type"]
+    if len(chosen) < len(named) or len(named) > TYPES_MAX:
+        raise errors.Incorrect(f"_type names at most {TYPES_MAX} types, of this compartment", at="_type")
+    return chosen
 
 
 def _within(query: Query, compartment: str, name: str) -> Query:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import urllib.parse
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -15,14 +16,15 @@ from gateway import access, errors
 from gateway.access import Actor, Search
 from gateway.clock import Clock
 from gateway.search.query import After
-from gateway.serve import bundle, shaping
+from gateway.search.values import Context, Terminology
+from gateway.serve import bundle, questions, several, shaping
 from gateway.serve.answer import Answer, outcome
 from gateway.serve.asking import Asking
 from gateway.serve.include import INCLUDED_MAX, Includer
-from gateway.serve.operations.stored_terminology import StoredTerminology
 from gateway.serve.paging import Pages
 from gateway.serve.permitted import PermittedStore
-from gateway.serve.questions import Pairs, Question, understood
+from gateway.serve.questions import Pairs, Question
+from gateway.serve.several import Joined, Place
 from gateway.store.port import Version
 
 _COUNTED: Final = ("_summary", "count")
@@ -35,39 +37,38 @@ class _Place:
 
     now: dt.datetime
     pairs: Pairs
-    part: int = 0
-    """Which of the types."""
-    after: After | None = None
+    parts: list[Place] = field(default_factory=list)
+    """For each type; none: at the beginning."""
     total: int | None = None
-    going_on: bool = False
-    """Whether it is another than the first page: then what came into being since is not shown."""
 
 
 @dataclass(slots=True)
 class _Page:
-    """One page."""
+    """One page, and where each type goes on."""
 
-    versions: list[Version] = field(default_factory=list)
-    total: int | None = None
-    next: tuple[int, After | None] | None = None
+    versions: Sequence[Version]
+    total: int | None
+    parts: list[Place]
+    more: bool
+
+
+Codes = Callable[[Actor, Pairs], Awaitable[Terminology]]
+"""Fetches what the code modifiers (`:in`, `:below` …) among some pairs need to know."""
 
 
 class SearchHandler:
-    """Answers searches. `base` is the address of the API, without a slash at its end."""
+    """Answers searches. `base` is the address of the API, without a slash at its end; without `codes` the modifiers of
+    tokens that need a terminology are refused.
+    """
 
     def __init__(
-        self,
-        store: PermittedStore,
-        pages: Pages,
-        base: str,
-        clock: Clock,
-        terminology: StoredTerminology | None = None,
+        self, store: PermittedStore, pages: Pages, base: str, clock: Clock, codes: Codes | None = None
     ) -> None:
-        self._terminology = terminology
         self._store = store
         self._pages = pages
         self._base = base
         self._clock = clock
+        self._codes = codes
         self._includer = Includer(store, base)
 
     async def __call__(self, actor: Actor, asking: Asking) -> Answer:
@@ -75,23 +76,16 @@ class SearchHandler:
         matched = asking.matched
         address = "/".join(part for part in (matched.type, matched.id, matched.member) if part)
         place, token = self._place(actor, asking, address)
+        types = questions.types_of(actor, matched, place.pairs)
         shapes = [pair for pair in place.pairs if pair[0] in shaping.NAMES and pair != _COUNTED]
-        shape = shaping.of_pairs(shapes, matched.member.strip("*") or matched.type, lenient=asking.lenient())
-        asked = [pair for pair in place.pairs if pair not in shapes]
-        codes = await self._terminology.for_search(actor, asked) if self._terminology else None
-        question = understood(
-            actor,
-            matched,
-            asked,
-            lenient=asking.lenient(),
-            now=place.now,
-            base=self._base,
-            codes=codes,
-        )
+        shape = shaping.of_pairs(shapes, "" if types.several else types.names[0], lenient=asking.lenient())
+        asked = [pair for pair in place.pairs if pair not in shapes] if shapes else place.pairs
+        context = await self._context(actor, place)
+        question = questions.understood(matched, types, asked, context, lenient=asking.lenient())
         place.pairs = [*question.used, *shapes]
         page = await self._page(actor, question, place)
         entries = bundle.found(page.versions, self._base, shape)
-        if (includes := question.parts[0].query.includes) and page.versions:
+        if (includes := question.includes) and page.versions:
             included = await self._includer.included(actor, includes, page.versions)
             entries += bundle.found(included.versions, self._base, shape, included=True)
             entries += [bundle.note(outcome("warning", "incomplete", [_CUT]))] if included.cut else []
@@ -109,43 +103,29 @@ class SearchHandler:
         return _opened(self._pages.open(actor, token), address), token
 
     async def _page(self, actor: Actor, question: Question, place: _Place) -> _Page:
-        """Return one page: of the type where it starts, and of those after it while there is room.
-
-        A total is counted on the first page, and goes along with the links.
+        """Return one page. What came into being after the first page does not show on the others; a total is counted on
+        the first page, and goes along with the links.
         """
-        found = _Page(total=place.total)
-        count = question.parts[0].query.count
-        counting = question.parts[0].query.total and not place.going_on
-        alone = len(question.parts) == 1
-        after = place.after
-        for number in range(place.part, len(question.parts)):
-            room = count - len(found.versions)
-            if not room and not alone:
-                found.next = (number, None) if count else None
-                break
-            until = place.now if place.going_on else None
-            query = replace(
-                question.parts[number].query, count=room, after=after, until=until, total=counting and alone
-            )
+        queries = [part.query for part in question.parts]
+        counting = queries[0].total and not place.parts
+        if place.parts:
+            queries = [replace(query, until=place.now) for query in queries]
+        places = place.parts or [Place() for _ in queries]
+        if len(queries) == 1:
+            query = replace(queries[0], after=places[0].after, total=counting)
             page = await self._store.search(access.decide(actor, Search(query)))
-            found.versions += page.versions
-            after = None
-            if counting and alone:
-                found.total = page.total
-            if page.more:
-                found.next = (number, After(page.last_key, page.last_rid, page.last_keys)) if count else None
-                break
-        if counting and not alone:
-            found.total = await self._total(actor, question)
-        return found
+            total = page.total if counting else place.total
+            after = After(page.last_key, page.last_rid, page.last_keys)
+            return _Page(page.versions, total, [Place(after)], page.more and query.count > 0)
+        joined = await several.page(self._store, actor, queries, places) if queries[0].count else Joined()
+        total = await several.total(self._store, actor, queries) if counting else place.total
+        return _Page(joined.versions, total, joined.places, joined.more)
 
-    async def _total(self, actor: Actor, question: Question) -> int:
-        total = 0
-        for part in question.parts:
-            query = replace(part.query, count=0, total=True)
-            page = await self._store.search(access.decide(actor, Search(query)))
-            total += page.total or 0
-        return total
+    async def _context(self, actor: Actor, place: _Place) -> Context:
+        codes = None
+        if self._codes is not None and any(":" in name or name == "_filter" for name, _ in place.pairs):
+            codes = await self._codes(actor, place.pairs)
+        return Context(place.now, self._base, codes)
 
     def _links(self, actor: Actor, address: str, place: _Place, page: _Page, token: str) -> list[tuple[str, str]]:
         own = f"{self._base}/{address}" if address else self._base
@@ -158,9 +138,8 @@ class SearchHandler:
         links = [link("self", token or self._pages.seal(actor, _held(start, address), short=True))]
         if token:
             links.append(link("first", self._pages.seal(actor, _held(start, address))))
-        if page.next:
-            part, after = page.next
-            on = replace(place, part=part, after=after, total=page.total, going_on=True)
+        if page.more:
+            on = _Place(place.now, place.pairs, page.parts, page.total)
             links.append(link("next", self._pages.seal(actor, _held(on, address))))
         return links
 
@@ -170,24 +149,28 @@ def _held(place: _Place, address: str) -> dict[str, Any]:
         "search": address,
         "pairs": place.pairs,
         "now": place.now.isoformat(),
-        "part": place.part,
-        "after": _written(place.after),
+        "parts": [_written(part) for part in place.parts],
         "total": place.total,
-        "on": place.going_on,
     }
 
 
-def _written(after: After | None) -> list[Any] | None:
-    return None if after is None else [after.key.isoformat() if after.key else None, after.rid, list(after.keys)]
+def _written(part: Place) -> Any:
+    """Write a place: a row as [key, rid, keys], a beginning as [], an end as null."""
+    if part.done:
+        return None
+    after = part.after
+    return [] if after is None else [after.key.isoformat() if after.key else None, after.rid, list(after.keys)]
+
+
+def _read(held: Any) -> Place:
+    if not held:
+        return Place(done=held is None)
+    key, rid, keys = held
+    return Place(After(dt.datetime.fromisoformat(key) if key else None, rid, tuple(keys)))
 
 
 def _opened(held: dict[str, Any], address: str) -> _Place:
     if held.get("search") != address:
         raise errors.Incorrect("this is a page of another search", at="_page")
-    after = None
-    if held["after"] is not None:
-        key, rid, keys = held["after"]
-        after = After(dt.datetime.fromisoformat(key) if key else None, rid, tuple(keys))
     pairs = [(name, value) for name, value in held["pairs"]]
-    moment = dt.datetime.fromisoformat(held["now"])
-    return _Place(moment, pairs, held["part"], after, held["total"], held["on"])
+    return _Place(dt.datetime.fromisoformat(held["now"]), pairs, [_read(part) for part in held["parts"]], held["total"])

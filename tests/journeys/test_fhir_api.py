@@ -12,10 +12,11 @@ from decimal import Decimal
 import httpx
 import pytest
 
+from gateway.fhir.validate import validate
 from gateway.formats import json as exact
 from gateway.observe.events import AccessRefused, RequestAnswered, RoleCrashed
-from gateway.search import parameters
-from gateway.serve.routes import TABLE
+from gateway.search import parameters, parse
+from gateway.serve.routes import COMPARTMENTS, TABLE, Interaction
 from tests.journeys.fhir_server import FhirServer, serving
 
 PERSON = "2512489996"  # a Danish test number
@@ -306,10 +307,10 @@ def test_scopes_decide(server, scopes, read, search):
         ("GET", "/Observation/a_b", 404, "not-found"), ("GET", f"/Observation/{'x' * 65}", 404, "not-found"), ("GET", "/Observation/o0/_history/0", 404, "not-found"),
         ("GET", "/Observation/o0/_history/99999999999", 404, "not-found"), ("GET", "/Observation/%00", 404, "not-found"), ("GET", "/Observation/%FF", 404, "not-found"),
         ("GET", "/..%2fObservation", 404, "not-found"), ("POST", "/Observation/o0", 405, "not-supported"), ("DELETE", "/metadata", 405, "not-supported"),
-        ("PUT", "/metadata", 405, "not-supported"), ("PATCH", "/metadata", 405, "not-supported"), ("GET", "/Observation/_search", 405, "not-supported"),
+        ("PUT", "/metadata", 405, "not-supported"), ("PATCH", "/Observation/o0/_history", 405, "not-supported"), ("GET", "/Observation/_search", 405, "not-supported"),
         ("OPTIONS", "/Observation", 405, "not-supported"), ("POST", "/metadata", 405, "not-supported"), ("GET", "/Observation?code=%FF", 400, "invalid"),
         ("GET", "/Observation?code=" + "&code=x" * 41, 400, "invalid"), ("GET", "/Observation?" + "x=1&" * 300, 400, "invalid"), ("GET", "/Observation/o0?code=x", 400, "invalid"),
-        ("GET", "/Observation?date=tomorrow", 400, "invalid"), ("GET", "/Observation?_count=x", 400, "invalid"), ("GET", "/Observation?subject.name=x", 400, "invalid"),
+        ("GET", "/Observation?date=tomorrow", 400, "invalid"), ("GET", "/Observation?_count=x", 400, "invalid"), ("GET", "/Observation?subject.nonsense=x", 400, "invalid"),
         ("GET", "/Observation/o0/_history?_count=0", 400, "invalid"), ("GET", "/Observation/o0/_history?_since=2020-13", 400, "invalid"), ("GET", "/Observation/o0/_history?_at=x", 400, "invalid"),
         ("GET", "/Observation/o0?_summary=x", 400, "invalid"), ("GET", "/Observation/o0?_elements=colour", 400, "invalid"), ("GET", "/metadata?mode=x", 400, "invalid"),
         ("GET", "/?_type=Cat", 400, "invalid"), ("GET", "/Observation/o0/Patient", 404, "not-found"), ("GET", "/Patient/p0/Patience", 404, "not-found"),
@@ -420,20 +421,38 @@ def test_the_capability_statement_says_what_the_tables_say(client):
     assert (statement["fhirVersion"], statement["kind"]) == ("4.0.1", "instance")
     (rest,) = statement["rest"]
     assert {resource["type"] for resource in rest["resource"]} == set(parameters.types())
-    declared = {interaction["code"] for resource in rest["resource"] for interaction in resource["interaction"]}
-    assert declared == {
-        row.interaction.value for row in TABLE if row.pattern.startswith("/{type}") and "{member}" not in row.pattern
+    without = {Interaction.CAPABILITIES, Interaction.OPERATION, Interaction.SEARCH_COMPARTMENT}
+    for typed, said in ((True, rest["resource"]), (False, [rest])):
+        rows = {row.interaction.value for row in TABLE if row.pattern.startswith("/{type}") is typed} - without
+        for part in said:
+            assert {interaction["code"] for interaction in part["interaction"]} - {"batch"} == rows
+    assert {address.rpartition("/")[2] for address in rest["compartment"]} == {
+        name[0].lower() + name[1:] for name in COMPARTMENTS
     }
-    assert {one["code"] for one in rest["interaction"]} == {"search-system", "history-system"}
+
+
+@pytest.mark.parametrize("mode", ["full", "normative", "terminology"])
+def test_what_the_server_says_of_itself_is_valid_in_every_mode(client, mode):
+    statement = exact.loads(client.get("/metadata", params={"mode": mode}).content)
+    assert validate(statement) == []
+    summary = exact.loads(client.get("/metadata", params={"mode": mode, "_summary": "true"}).content)
+    assert summary["meta"]["tag"][0]["code"] == "SUBSETTED"
+    assert len(exact.dumps(summary)) < len(exact.dumps(statement))
 
 
 def test_every_declared_search_parameter_is_understood(client, server):
-    value = {"token": "true", "reference": "Patient/p0", "date": "2026", "uri": "urn:x"}
+    value = {
+        "token": "true", "reference": "Patient/p0", "date": "2026", "uri": "urn:x", "string": "a", "number": "1", "quantity": "1", "special": "1|2|3|km",
+    }  # fmt: skip
     for resource in client.get("/metadata").json()["rest"][0]["resource"]:
-        for parameter in resource["searchParam"]:
-            from gateway.search import parse
-
-            parse.parse(resource["type"], [(parameter["name"], value[parameter["type"]])])
+        for said in resource["searchParam"]:
+            known = parameters.of(resource["type"])
+            parameter = known.get(said["name"])
+            parts = [known.get(part.name).kind for part in parameter.components] or [said["type"]]
+            parse.parse(resource["type"], [(said["name"], "$".join(value[kind] for kind in parts))])
+        for name in ("_include", "_revinclude"):
+            for said in resource.get("searchRevInclude" if name == "_revinclude" else "searchInclude", ()):
+                parse.parse(resource["type"], [(name, said)])
 
 
 def test_requests_in_a_row_on_one_connection(server):
