@@ -139,6 +139,8 @@ def _type(declared: Json) -> Json:
     targets = declared.get("targetProfile", [])
     if targets and targets != [CORE + "Resource"]:
         made["targets"] = targets
+    if declared.get("aggregation") and set(declared["aggregation"]) <= {"bundled", "contained"}:
+        made["brought"] = True
     return made
 
 

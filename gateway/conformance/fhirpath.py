@@ -26,7 +26,7 @@ from gateway.conformance.items import Item
 from gateway.conformance.patterns import runs_away
 
 MODEL: Final = models["r4"]
-SUBJECT_CHARACTERS_MAX: Final = 20_000
+SUBJECT_CHARACTERS_MAX: Final = 2_000
 EXPRESSION_CHARACTERS_MAX: Final = 10_000
 SYSTEMS: Final = {
     "sct": "http://snomed.info/sct",

@@ -91,19 +91,24 @@ def _narrative(item: Item, place: Place) -> Iterator[Issue]:
 
 def of_bundle(item: Item, place: Place) -> Iterator[Issue]:
     """Give what is wrong with the addresses in a Bundle, and what a document or message does not bring with it."""
+    kind = item.value.get("type")
     for entry in children(item, "entry"):
         url, resource = entry.value.get("fullUrl"), entry.value.get("resource")
         if not isinstance(url, str):
+            if kind in ("document", "message"):
+                text = "an entry has a fullUrl"  # R4 bundle.html `fullUrl`
+                yield Issue(Severity.ERROR, "required", entry.at, text, "fullurl")
             continue
         if not _ABSOLUTE.match(url):
             text = "a fullUrl is absolute"  # R4 bundle.html `fullUrl`
             yield Issue(Severity.ERROR, "value", f"{entry.at}.fullUrl", text, "fullurl-absolute")
         elif isinstance(resource, dict) and (named := _RESTFUL.fullmatch(url)):
-            name = (resource.get("resourceType"), resource.get("id", named["id"]))
+            own = "" if kind not in ("batch", "transaction") else named["id"]  # what is created has no id yet
+            name = (resource.get("resourceType"), resource.get("id", own))
             if name != (named["type"], named["id"]):
                 text = "the fullUrl names another type or id than the resource has"
                 yield Issue(Severity.ERROR, "value", f"{entry.at}.fullUrl", text, "fullurl-id")
-    if item.value.get("type") in ("document", "message"):
+    if kind in ("document", "message"):
         yield from _brought(item, place)
 
 
