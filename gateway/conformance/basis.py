@@ -85,7 +85,7 @@ def element(run: Run, item: Item, place: Place, skip: frozenset[str]) -> Iterato
 def _inside(holder: Item, child: Item, place: Place) -> Place:
     """Return the place of a resource inside another: contained, in an entry, or a parameter."""
     if holder.path == "Bundle.entry":
-        url = holder.value.get("fullUrl")
+        url = holder.fields.get("fullUrl")
         return Place(child, child, place.entries, url if isinstance(url, str) else "")
     if child.path.endswith(".contained"):
         return Place(child, place.whole, place.entries, place.full_url)

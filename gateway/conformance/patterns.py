@@ -14,7 +14,9 @@ _sre: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - the only 
 _REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
 _INNER = {"SUBPATTERN", "ASSERT", "ASSERT_NOT"}
 _MANY = 20
-_ASCII = 128
+_BEYOND = 128
+"""Stands for every character beyond ASCII."""
+_CLASSES = {"CATEGORY_SPACE": r"\s", "CATEGORY_DIGIT": r"\d", "CATEGORY_WORD": r"\w"}
 
 
 def equals(value: Any, fixed: Any) -> bool:
@@ -118,18 +120,27 @@ def _characters(item: Any) -> set[int] | None:
     """Return the characters that a piece of a pattern is made of, None where that is not plain to see."""
     name, argument = str(item[0]), item[1]
     if name == "LITERAL":
-        return {argument}
-    if name in _REPEATS:
-        found = [_characters(one) for one in argument[2]]
+        return {min(argument, _BEYOND)}
+    if name in _REPEATS or name == "SUBPATTERN":
+        found = [_characters(one) for one in argument[-1]]
         return None if None in found else set().union(*(one for one in found if one is not None))
     if name != "IN":
         return None
     made: set[int] = set()
     for kind, what in argument:
-        if str(kind) == "LITERAL":
-            made.add(what)
-        elif str(kind) == "RANGE" and what[1] < _ASCII:
-            made.update(range(what[0], what[1] + 1))
-        else:
-            return None
+        match str(kind):
+            case "LITERAL":
+                made.add(min(what, _BEYOND))
+            case "RANGE":
+                made.update(min(code, _BEYOND) for code in range(what[0], min(what[1], _BEYOND) + 1))
+            case "CATEGORY" if str(what) in _CLASSES:
+                written = re.compile(_CLASSES[str(what)])
+                made.update(code for code in range(_BEYOND) if written.match(chr(code)))
+                made.add(_BEYOND)
+            case "NEGATE":
+                pass
+            case _:
+                return None
+    if str(argument[0][0]) == "NEGATE":
+        return (set(range(_BEYOND)) - made) | {_BEYOND}
     return made

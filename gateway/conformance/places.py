@@ -36,12 +36,12 @@ class Entries:
             for resource in children(entry, "resource"):
                 if not resource.is_resource:
                     continue
-                url = entry.value.get("fullUrl")
+                url = entry.fields.get("fullUrl")
                 if isinstance(url, str):
                     made.by_url.setdefault(url, resource)
                     if restful := _RESTFUL.fullmatch(url):
                         made.by_end.setdefault(f"{restful['type']}/{restful['id']}", resource)
-                name = f"{resource.type}/{resource.value.get('id', '')}"
+                name = f"{resource.type}/{resource.fields.get('id', '')}"
                 made.by_name.setdefault(name, []).append(resource)
         return made
 
@@ -83,7 +83,7 @@ class Place:
         if not name:
             return self.whole
         for contained in children(self.whole, "contained"):
-            if contained.is_resource and contained.value.get("id") == name:
+            if contained.is_resource and contained.fields.get("id") == name:
                 return contained
         return None
 
