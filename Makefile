@@ -38,8 +38,8 @@ bench: setup ## the benchmark: JSON and a readable table
 faults: setup ## the long kill tests: 20,000 messages, both backbones
 	$(BIN)/python -m pytest -m slow tests/faults
 
-corpus: setup ## everything the adapters make of the third-party messages, judged by HAPI's validator
-	$(BIN)/python -m pytest -s -m "slow or corpus" tests/feeds
+corpus: setup ## third-party messages and resources through adapters and $$validate, beside HAPI's validator
+	$(BIN)/python -m pytest -s -m "slow or corpus" tests/feeds tests/conformance
 
 samples: setup ## write the golden pairs anew; review the diff
 	REWRITE_SAMPLES=1 $(BIN)/python -m pytest -q tests/feeds -k samples

@@ -97,6 +97,8 @@ def _types(run: Run, item: Item, node: Node, profile: Profile, place: Place) -> 
         targets = [target for one in fitting for target in one.targets]
         if targets and all(one.targets for one in fitting):
             yield from references.target(run, item, targets, profile, place)
+        if all(one.brought for one in fitting):
+            yield from references.brought(item, profile, place)
 
 
 def fits(item: Item, declared: Type) -> bool:

@@ -63,6 +63,8 @@ def element(run: Run, item: Item, place: Place, skip: frozenset[str]) -> Iterato
             yield from run.laws(item, laws, place)
     if binding := run.library.base_binding(item.path):
         yield from coding.issues(run.terms, item, binding, "", "")
+    if item.type == "Coding":
+        yield from coding.defined(run.terms, item, run.home)
     if item.type == "Reference" and (types := run.library.base_targets(item.path)):
         yield from references.base_target(item, types, place)
     if item.type == "Extension":
@@ -83,7 +85,7 @@ def element(run: Run, item: Item, place: Place, skip: frozenset[str]) -> Iterato
 def _inside(holder: Item, child: Item, place: Place) -> Place:
     """Return the place of a resource inside another: contained, in an entry, or a parameter."""
     if holder.path == "Bundle.entry":
-        url = holder.value.get("fullUrl")
+        url = holder.fields.get("fullUrl")
         return Place(child, child, place.entries, url if isinstance(url, str) else "")
     if child.path.endswith(".contained"):
         return Place(child, place.whole, place.entries, place.full_url)
@@ -114,7 +116,7 @@ def _vital_signs(item: Item) -> list[str]:
 
 def by_profile(run: Run, item: Item, canonical: str, place: Place, at: str) -> Iterator[Issue]:
     """Give what is wrong by a profile that a resource claims; one that is not known is a warning."""
-    found = run.library.profile(canonical)
+    found = run.library.profile(canonical, run.home)
     if found is None:
         text = "this profile is not known here; the resource was not checked against it"
         yield Issue(Severity.WARNING, "not-found", at, text, "profile-unknown")

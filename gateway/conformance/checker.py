@@ -39,7 +39,7 @@ class Checker:
         found = [_plain(one, resource) for one in plain]
         if any(one.rule == "resource-type" for one in plain):
             return found
-        run = Run(self.library, self._terms)
+        run = Run(self.library, self._terms, self._home(resource, profiles))
         try:
             # one by one: what was found before the limit is kept
             found.extend(self._walk(run, root(resource), profiles, shapeless=any(one.rule in _SHAPE for one in plain)))
@@ -47,6 +47,15 @@ class Checker:
             text = "the resource is too large to be checked as a whole; what is said holds, the rest was not checked"
             found.append(Issue(Severity.WARNING, "too-costly", root(resource).at, text, "limit"))
         return _told(found)
+
+    def _home(self, resource: Resource, profiles: Sequence[str]) -> str:
+        """Return the package of the first profile that is known of those asked for and those claimed."""
+        meta = resource.get("meta")
+        claimed = meta.get("profile") if isinstance(meta, dict) else None
+        for canonical in (*profiles, *(claimed if isinstance(claimed, list) else ())):
+            if isinstance(canonical, str) and (found := self.library.profile(canonical)) is not None and found.package:
+                return found.package
+        return ""
 
     def _walk(self, run: Run, item: Item, profiles: Sequence[str], *, shapeless: bool) -> Iterator[Issue]:
         entries = Entries.of(item) if item.type == "Bundle" else None

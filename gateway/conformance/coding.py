@@ -40,6 +40,15 @@ def issues(terms: Terms, item: Item, binding: Binding, within: str, source: str)
     yield Issue(severity, "code-invalid", item.at, text, "binding", source)
 
 
+def defined(terms: Terms, item: Item, within: str) -> Iterator[Issue]:
+    """Give an issue for a code that its own code system, known here as a whole, does not have (R4 datatypes.html#coding)."""
+    system, code = item.fields.get("system"), item.fields.get("code")
+    if isinstance(system, str) and isinstance(code, str) and terms.system_has(system, within, code) is Member.NO:
+        yield Issue(
+            Severity.ERROR, "code-invalid", f"{item.at}.code", "its code system has no such code", "code-unknown"
+        )
+
+
 def _is_coded(item: Item) -> bool:
     if item.type in ("CodeableConcept", "Coding", *_CODED):
         return isinstance(item.value, dict)

@@ -58,7 +58,8 @@ def profile(definition: Json, base: Base) -> Json:
         made["context"] = [[one["type"], one["expression"]] for one in definition.get("context", []) if "type" in one]
         if any(element["path"] == "Extension" and element.get("isModifier") for element in listed):
             made["modifier"] = True
-    sliced = {element.get("id", "").rpartition(":")[0] for element in listed if "sliceName" in element}
+    named = [str(element.get("id", "")) for element in listed if "sliceName" in element]
+    sliced = {one.rpartition(mark)[0] for one in named for mark in (":", "/")}
     for element in listed:
         if (row := _row(element, base, sliced)) is not None:
             made["elements"][_id(element)] = row
@@ -139,6 +140,8 @@ def _type(declared: Json) -> Json:
     targets = declared.get("targetProfile", [])
     if targets and targets != [CORE + "Resource"]:
         made["targets"] = targets
+    if declared.get("aggregation") and set(declared["aggregation"]) <= {"bundled", "contained"}:
+        made["brought"] = True
     return made
 
 

@@ -22,6 +22,8 @@ class Type:
     code: str
     profiles: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    brought: bool = False
+    """Whether what a Reference points at comes with it, in the same Bundle or contained (ElementDefinition.type.aggregation)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ def _fill(node: Node, row: Json) -> None:
     node.maximum = row.get("max", node.maximum)
     if "types" in row:
         node.types = tuple(
-            Type(one["code"], tuple(one.get("profiles", ())), tuple(one.get("targets", ()))) for one in row["types"]
+            Type(one["code"], tuple(one.get("profiles", ())), tuple(one.get("targets", ())), one.get("brought", False))
+            for one in row["types"]
         )
     node.fixed = row.get("fixed", node.fixed)
     node.pattern = row.get("pattern", node.pattern)

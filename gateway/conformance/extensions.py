@@ -28,7 +28,7 @@ def known(run: Run, item: Item, place: Place) -> Iterator[Issue]:
             return  # part of a complex extension: its definition is the outer one's
         yield Issue(Severity.ERROR, "value", item.at, "the url of an extension is absolute", "ext-url")
         return
-    found = run.library.profile(url)
+    found = run.library.profile(url, run.home)
     modifies = item.at.rpartition(".")[2].startswith("modifierExtension")
     if found is None or found.type != "Extension":
         severity = Severity.WARNING if modifies else Severity.INFORMATION

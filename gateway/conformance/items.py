@@ -8,8 +8,6 @@ from typing import Any
 
 from gateway.fhir.elements import Element, elements, is_resource
 
-_PRIMITIVE = str.islower
-
 
 @dataclass(slots=True)
 class Item:
@@ -34,11 +32,10 @@ class Item:
         """Say whether its type is a primitive one."""
         return self.type[:1].islower()
 
-    def extensions(self, name: str = "extension") -> list[Any]:
-        """Return its extensions, wherever JSON puts them."""
-        holder = self.extra if self.is_primitive else self.value
-        found = holder.get(name) if isinstance(holder, dict) else None
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return the members of a complex value; none where another JSON type stands in its place."""
+        return self.value if isinstance(self.value, dict) else {}
 
 
 _UNKNOWN: dict[str, Element] = {}
@@ -100,6 +97,8 @@ def _item(value: Any, extra: Any, element: Element, at: str, path: str) -> Item:
     if isinstance(value, dict) and kind == "Resource":
         declared = value.get("resourceType")
         kind = declared if isinstance(declared, str) and is_resource(declared) else "Resource"
+    if isinstance(value, dict) == kind[:1].islower():
+        value = None  # another JSON type than R4 has here, which fhir.validate says: it counts, and is not looked into
     return Item(value, kind, at, path, extra)
 
 

@@ -14,6 +14,9 @@ _sre: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - the only 
 _REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
 _INNER = {"SUBPATTERN", "ASSERT", "ASSERT_NOT"}
 _MANY = 20
+_BEYOND = 128
+"""Stands for every character beyond ASCII."""
+_CLASSES = {"CATEGORY_SPACE": r"\s", "CATEGORY_DIGIT": r"\d", "CATEGORY_WORD": r"\w"}
 
 
 def equals(value: Any, fixed: Any) -> bool:
@@ -72,9 +75,9 @@ def _ends(value: str, limit: str) -> bool:
 
 
 def runs_away(pattern: str) -> bool:
-    """Say whether a pattern has a repetition within an unlimited repetition, which can take exponential time.
+    """Say whether a pattern has an open-ended repetition within another, which can take exponential time.
 
-    `(a+)+` has; `(?:ab?c{2})+` has not. A repetition of a fixed, small number of times is no danger.
+    `(a+)+` has. `([.][a-z]+)*` is no danger: each round begins with a character that cannot be inside one.
     """
     try:
         return _nested(_sre.parse(pattern), within=False)
@@ -90,11 +93,54 @@ def _nested(parsed: Any, *, within: bool) -> bool:
             open_ended = most > _MANY and least != most
             if open_ended and within:
                 return True
-            if _nested(inner, within=within or open_ended):
+            if _nested(inner, within=within or (open_ended and not _separated(inner))):
                 return True
         elif name == "BRANCH":
-            if any(_nested(branch, within=within) for branch in argument[1]):
+            # `(a|ab)*`: alternatives within a repetition can be as bad; plain ones of one character are a set by now
+            if within or any(_nested(branch, within=within) for branch in argument[1]):
                 return True
         elif name in _INNER and _nested(argument[-1], within=within):
             return True
     return False
+
+
+def _separated(body: Any) -> bool:
+    """Say whether what is repeated begins with a character that occurs nowhere else in it."""
+    items = list(body)
+    while len(items) == 1 and str(items[0][0]) == "SUBPATTERN":
+        items = list(items[0][1][-1])
+    if len(items) < 2:  # noqa: PLR2004
+        return False
+    first = _characters(items[0])
+    rest = [_characters(one) for one in items[1:]]
+    return first is not None and all(one is not None and first.isdisjoint(one) for one in rest)
+
+
+def _characters(item: Any) -> set[int] | None:
+    """Return the characters that a piece of a pattern is made of, None where that is not plain to see."""
+    name, argument = str(item[0]), item[1]
+    if name == "LITERAL":
+        return {min(argument, _BEYOND)}
+    if name in _REPEATS or name == "SUBPATTERN":
+        found = [_characters(one) for one in argument[-1]]
+        return None if None in found else set().union(*(one for one in found if one is not None))
+    if name != "IN":
+        return None
+    made: set[int] = set()
+    for kind, what in argument:
+        match str(kind):
+            case "LITERAL":
+                made.add(min(what, _BEYOND))
+            case "RANGE":
+                made.update(min(code, _BEYOND) for code in range(what[0], min(what[1], _BEYOND) + 1))
+            case "CATEGORY" if str(what) in _CLASSES:
+                written = re.compile(_CLASSES[str(what)])
+                made.update(code for code in range(_BEYOND) if written.match(chr(code)))
+                made.add(_BEYOND)
+            case "NEGATE":
+                pass
+            case _:
+                return None
+    if str(argument[0][0]) == "NEGATE":
+        return (set(range(_BEYOND)) - made) | {_BEYOND}
+    return made

@@ -25,6 +25,8 @@ class Entries:
     by_url: dict[str, Item] = field(default_factory=dict)
     by_name: dict[str, list[Item]] = field(default_factory=dict)
     """`Type/id` → resources."""
+    by_end: dict[str, Item] = field(default_factory=dict)
+    """The `Type/id` that a fullUrl ends with → the first such resource."""
 
     @classmethod
     def of(cls, bundle: Item) -> Entries:
@@ -34,10 +36,12 @@ class Entries:
             for resource in children(entry, "resource"):
                 if not resource.is_resource:
                     continue
-                url = entry.value.get("fullUrl")
+                url = entry.fields.get("fullUrl")
                 if isinstance(url, str):
                     made.by_url.setdefault(url, resource)
-                name = f"{resource.type}/{resource.value.get('id', '')}"
+                    if restful := _RESTFUL.fullmatch(url):
+                        made.by_end.setdefault(f"{restful['type']}/{restful['id']}", resource)
+                name = f"{resource.type}/{resource.fields.get('id', '')}"
                 made.by_name.setdefault(name, []).append(resource)
         return made
 
@@ -70,9 +74,8 @@ class Place:
         own = _RESTFUL.fullmatch(self.full_url)
         if own is not None and own["base"]:
             return self.entries.by_url.get(f"{own['base']}{name}")
-        for url, resource in self.entries.by_url.items():
-            if url.endswith(f"/{name}"):
-                return resource
+        if name in self.entries.by_end:
+            return self.entries.by_end[name]
         named = self.entries.by_name.get(name, [])
         return named[0] if len(named) == 1 else None
 
@@ -80,7 +83,7 @@ class Place:
         if not name:
             return self.whole
         for contained in children(self.whole, "contained"):
-            if contained.is_resource and contained.value.get("id") == name:
+            if contained.is_resource and contained.fields.get("id") == name:
                 return contained
         return None
 

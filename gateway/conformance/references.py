@@ -34,6 +34,13 @@ def target(run: Run, item: Item, targets: Sequence[str], profile: Profile, place
         yield _issue(item, f"points at {named}, where {' or '.join(sorted(types))} is allowed", profile)
 
 
+def brought(item: Item, profile: Profile, place: Place) -> Iterator[Issue]:
+    """Give an issue when what a Reference points at had to come with it, and did not."""
+    if isinstance(item.fields.get("reference"), str) and place.resolve(item.value) is None:
+        text = "what this points at must be sent with it, and is not"
+        yield Issue(Severity.ERROR, "not-found", item.at, text, "aggregation", profile.url)
+
+
 def _type(run: Run, canonical: str, within: str) -> str:
     found = run.library.profile(canonical, within)
     if found is not None:
@@ -42,7 +49,7 @@ def _type(run: Run, canonical: str, within: str) -> str:
 
 
 def _is_contained(item: Item) -> bool:
-    address = item.value.get("reference")
+    address = item.fields.get("reference")
     return isinstance(address, str) and address.startswith("#")
 
 

@@ -40,12 +40,12 @@ def of_value(item: Item, place: Place) -> Iterator[Issue]:
         case "Attachment":
             yield from _attachment(item)
         case "Coding":
-            system = item.value.get("system")
+            system = item.fields.get("system")
             if isinstance(system, str) and not _ABSOLUTE.match(system):
                 text = "the system of a code is absolute"  # R4 datatypes.html#coding
                 yield Issue(Severity.ERROR, "value", f"{item.at}.system", text, "system-absolute")
         case "Identifier":
-            if item.value.get("system") == _URI and not _ABSOLUTE.match(str(item.value.get("value", "a:"))):
+            if item.fields.get("system") == _URI and not _ABSOLUTE.match(str(item.fields.get("value", "a:"))):
                 text = "an identifier of the system urn:ietf:rfc:3986 is a whole URI"  # R4 datatypes.html#identifier
                 yield Issue(Severity.ERROR, "value", f"{item.at}.value", text, "identifier-uri")
         case "Narrative":
@@ -61,7 +61,7 @@ def _urn(item: Item, value: str) -> Iterator[Issue]:
 
 
 def _attachment(item: Item) -> Iterator[Issue]:
-    data, size = item.value.get("data"), item.value.get("size")
+    data, size = item.fields.get("data"), item.fields.get("size")
     if isinstance(data, str) and isinstance(size, int):
         try:
             there = len(base64.b64decode("".join(data.split()), validate=True))
@@ -73,7 +73,7 @@ def _attachment(item: Item) -> Iterator[Issue]:
 
 
 def _narrative(item: Item, place: Place) -> Iterator[Issue]:
-    div = item.value.get("div")
+    div = item.fields.get("div")
     if not isinstance(div, str):
         return
     if not html.is_safe(div):
@@ -83,7 +83,7 @@ def _narrative(item: Item, place: Place) -> Iterator[Issue]:
         text = "txt-2: the narrative has some content"
         yield Issue(Severity.ERROR, "invariant", f"{item.at}.div", text, "txt-2")
     else:
-        known = {one.value.get("id") for one in children(place.whole, "contained") if one.is_resource}
+        known = {one.fields.get("id") for one in children(place.whole, "contained") if one.is_resource}
         if html.broken_links(div, known):
             text = "a link to a place in the resource does not resolve"  # R4 narrative.html#id
             yield Issue(Severity.WARNING, "not-found", f"{item.at}.div", text, "narrative-link")
@@ -91,26 +91,31 @@ def _narrative(item: Item, place: Place) -> Iterator[Issue]:
 
 def of_bundle(item: Item, place: Place) -> Iterator[Issue]:
     """Give what is wrong with the addresses in a Bundle, and what a document or message does not bring with it."""
+    kind = item.fields.get("type")
     for entry in children(item, "entry"):
-        url, resource = entry.value.get("fullUrl"), entry.value.get("resource")
+        url, resource = entry.fields.get("fullUrl"), entry.fields.get("resource")
         if not isinstance(url, str):
+            if kind in ("document", "message"):
+                text = "an entry has a fullUrl"  # R4 bundle.html `fullUrl`
+                yield Issue(Severity.ERROR, "required", entry.at, text, "fullurl")
             continue
         if not _ABSOLUTE.match(url):
             text = "a fullUrl is absolute"  # R4 bundle.html `fullUrl`
             yield Issue(Severity.ERROR, "value", f"{entry.at}.fullUrl", text, "fullurl-absolute")
         elif isinstance(resource, dict) and (named := _RESTFUL.fullmatch(url)):
-            name = (resource.get("resourceType"), resource.get("id", named["id"]))
+            own = "" if kind not in ("batch", "transaction") else named["id"]  # what is created has no id yet
+            name = (resource.get("resourceType"), resource.get("id", own))
             if name != (named["type"], named["id"]):
                 text = "the fullUrl names another type or id than the resource has"
                 yield Issue(Severity.ERROR, "value", f"{entry.at}.fullUrl", text, "fullurl-id")
-    if item.value.get("type") in ("document", "message"):
+    if kind in ("document", "message"):
         yield from _brought(item, place)
 
 
 def _brought(item: Item, place: Place) -> Iterator[Issue]:
     first = [resource for entry in children(item, "entry")[:1] for resource in children(entry, "resource")]
     for resource in first:
-        full_url = children(item, "entry")[0].value.get("fullUrl")
+        full_url = children(item, "entry")[0].fields.get("fullUrl")
         here = Place(resource, resource, place.entries, full_url if isinstance(full_url, str) else "")
         for path in _IN_DOCUMENT.get(resource.type, ()):
             yield from _resolved(_reach([resource], path, 0), here)
@@ -132,7 +137,7 @@ def _sections(items: list[Item], depth: int) -> list[Item]:
 
 def _resolved(references: list[Item], place: Place) -> Iterator[Issue]:
     for item in references:
-        reference = item.value.get("reference") if isinstance(item.value, dict) else None
+        reference = item.fields.get("reference")
         if isinstance(reference, str) and place.resolve(item.value) is None:
             text = "what this points at must be in the Bundle, and is not"
             yield Issue(Severity.ERROR, "not-found", item.at, text, "bundle-reference")
@@ -143,6 +148,10 @@ def of_ids(item: Item) -> Iterator[Issue]:
 
     Not of a StructureDefinition, whose snapshot and differential name the same elements.
     """
+    names = [one.fields.get("id") for one in children(item, "contained") if one.is_resource]
+    if len({str(name) for name in names}) < len(names):
+        text = "two contained resources have one id"  # R4 references.html#contained
+        yield Issue(Severity.ERROR, "duplicate", f"{item.at}.contained", text, "contained-id")
     if item.type == "StructureDefinition":
         return
     seen: set[str] = set()

@@ -17,8 +17,9 @@ from gateway.conformance.library import Library
 from gateway.conformance.places import Place
 from gateway.conformance.terms import Member, Terms
 
-STEPS_MAX: Final = 400_000
-"""How many elements and invariants one check looks at, about a minute's worth: what is beyond is said not to be checked."""
+STEPS_MAX: Final = 100_000
+"""How many elements and invariants one check looks at, some ten seconds' worth, a Bundle of about 3,000 entries: what is
+beyond is said not to be checked."""
 NESTED_MAX: Final = 24
 """How many profiles may be asked for within one another (a profile whose reference targets ask for itself …)."""
 
@@ -30,9 +31,11 @@ class TooMuch(Exception):
 class Run:
     """The shared part of one check."""
 
-    def __init__(self, library: Library, terms: Terms) -> None:
+    def __init__(self, library: Library, terms: Terms, home: str = "") -> None:
         self.library = library
         self.terms = terms
+        self.home = home
+        """The package of the profile that the whole claims: what resources inside it claim is meant in its versions."""
         self._steps = 0
         self._depth = 0
         self._judged: dict[tuple[int, str, str, str], list[Issue]] = {}

