@@ -224,7 +224,7 @@ class _Reader:
 
     def _whole(self, include: Include) -> Include:
         """`_include=*` is every reference of the type that is searched."""
-        return replace(include, type=self.known.type) if include.type == "*" else include
+        return replace(include, type=self.known.type) if include.type == "*" and not include.reverse else include
 
     def _by_default(self) -> Sort:
         """Return the order when none is asked for: newest main date first where the question names a patient, a code

@@ -52,8 +52,9 @@ def test_fhirpy_searches_includes_and_pages(fhirpy_client: SyncFHIRClient, ward:
     assert [one.effectiveDateTime for one in panels] == sorted((one.effectiveDateTime for one in panels), reverse=True)
     bundle = observations.search(patient="Patient/ward-1").include("Observation", "patient").fetch_raw()
     assert {entry.resource.resource_type for entry in bundle.entry} == {"Observation", "Patient"}
-    assert fhirpy_client.resources("Patient").search(**{"_has:Observation:patient:code": "8302-2"}).count() == 12
-    assert fhirpy_client.resources("Patient").search(family__contains="mit").count() == 3
+    patients = fhirpy_client.resources("Patient")
+    assert len(patients.search(**{"_has:Observation:patient:code": "8302-2"}).fetch_all()) == 12
+    assert patients.search(family__contains="mit", _total="accurate").limit(1).fetch_raw()["total"] == 3
 
 
 def test_fhirpy_gets_a_refusal_as_an_operation_outcome(fhirpy_client: SyncFHIRClient) -> None:
