@@ -416,8 +416,8 @@ def test_a_further_page_leads_back_to_the_first(client):
 
 
 def test_a_question_too_long_for_a_link_is_still_answered(client):
-    long = ",".join(hashlib.sha256(str(n).encode()).hexdigest()[:60] for n in range(99))
-    answer = client.post("/Observation/_search", data={"_id": long, "code": long})
+    ids, codes = (",".join(hashlib.sha256(f"{n} {k}".encode()).hexdigest()[:60] for n in range(99)) for k in range(2))
+    answer = client.post("/Observation/_search", data={"_id": ids, "code": codes})
     assert answer.status_code == 200
     assert "_page" not in link(answer.json(), "self")
 
