@@ -496,3 +496,34 @@ def test_operations_are_declared(client):
     said = [{"name": ECHO.code, "definition": ECHO.definition}]
     assert rest["operation"] == said
     assert {one["type"] for one in rest["resource"] if one.get("operation") == said} == {"Patient", "Observation"}
+
+
+# beside the API
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
+        ("TRACE", "/", 404),
+        ("TRACE", "/openapi.json", 405),
+        ("GET", "/fhirx", 404),
+    ],
+)
+def test_an_unknown_address_outside_the_api_is_a_problem_in_json(server, method, path, status):
+    answer = httpx.request(method, server.address + path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["status"] == status
+    assert "/fhir" in answer.json()["detail"]
+
+
+def test_the_description_is_served_and_so_is_a_page_of_it(server):
+    document = httpx.get(f"{server.address}/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": server.address}]
+    assert "/fhir/{type}/{id}/$echo" in document["paths"]
+    page = httpx.get(f"{server.address}/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<script" not in page.text
+    assert "/fhir/{type}/{id}" in page.text
