@@ -95,7 +95,9 @@ class FhirApi:
         self._limits = limits or Limits()
         self.operations = tuple(row for row, _ in operations)
         self.routes = Routes((*TABLE, *(route for row in self.operations for route in operation.rows(row))))
-        self._operations = {(row.code, row.types): handler for row, handler in operations}
+        self._operations = {
+            (route.pattern, route.types): handler for row, handler in operations for route in operation.rows(row)
+        }
         self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations)
         history = HistoryHandler(permitted, pages, self.base)
         search = SearchHandler(permitted, pages, self.base, clock, codes)
@@ -166,7 +168,7 @@ class FhirApi:
 
     async def _operate(self, actor: Actor, asking: Asking) -> Answer:
         route = asking.matched.route
-        return await shaped_answer(self._operations[route.code, route.types], actor, asking)
+        return await shaped_answer(self._operations[route.pattern, route.types], actor, asking)
 
     def _note(self, error: Exception, interaction: Interaction) -> None:
         if word := answers.why(error):

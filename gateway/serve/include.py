@@ -73,7 +73,7 @@ class Includer:
         if len(permitted) > room:
             permitted, made.cut = permitted[:room], True
         found = {(one.type, one.id): one for one in await self._store.read_many(permitted)}
-        known |= found.keys()
+        known.update(found)
         return [found[key] for key in keys if key in found]
 
     async def _backward(

@@ -91,7 +91,7 @@ def _one(actor: Actor, matched: Matched) -> str:
         return ""
     kind = matched.member or matched.type
     access.decide(actor, Search(Query(kind)))
-    if matched.member and not parameters.compartment(matched.type, kind):
+    if matched.member and not _membership(matched.type, kind):
         raise errors.NotFound(f"{kind} is not in the {matched.type} compartment")
     return kind
 
@@ -102,9 +102,7 @@ def _several(actor: Actor, matched: Matched, pairs: Pairs) -> list[str]:
     Of the types of a compartment those that the caller may not search are left out; those that it names itself are not.
     """
     named = list(dict.fromkeys(name for key, value in pairs if key == "_type" for name in value.split(",") if name))
-    members = [
-        name for name in sorted(parameters.types()) if not matched.type or parameters.compartment(matched.type, name)
-    ]
+    members = [name for name in sorted(parameters.types()) if not matched.type or _membership(matched.type, name)]
     mine = access.open_to(actor, Letter.SEARCH, members)
     if not named:
         if not matched.type:
@@ -120,10 +118,16 @@ def _several(actor: Actor, matched: Matched, pairs: Pairs) -> list[str]:
     return chosen
 
 
+def _membership(compartment: str, kind: str) -> tuple[str, ...]:
+    """Return what puts a resource into a compartment; the resource that gives it its name is always in it (`_id`)."""
+    listed = parameters.compartment(compartment, kind)
+    return tuple(dict.fromkeys((*listed, "_id"))) if kind == compartment else listed
+
+
 def _within(query: Query, compartment: str, name: str) -> Query:
     """Return a query narrowed to what is in a compartment."""
     terms: list[Term] = []
-    for parameter in parameters.compartment(compartment, query.type):
+    for parameter in _membership(compartment, query.type):
         if parameter == "_id":
             terms.append(IdTerm((name,)))
         else:

@@ -7,6 +7,7 @@ No link shows what was searched for: `self`, `first` and `next` name the paramet
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import urllib.parse
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -129,7 +130,7 @@ class SearchHandler:
 
     def _links(self, actor: Actor, address: str, place: _Place, page: _Page, token: str) -> list[tuple[str, str]]:
         own = f"{self._base}/{address}" if address else self._base
-        named = "".join(f"{urllib.parse.quote(name)}=&" for name in dict.fromkeys(name for name, _ in place.pairs))
+        named = _named(tuple(dict.fromkeys(name for name, _ in place.pairs)))
         start = _Place(place.now, place.pairs)
 
         def link(relation: str, sealed: str) -> tuple[str, str]:
@@ -142,6 +143,12 @@ class SearchHandler:
             on = _Place(place.now, place.pairs, page.parts, page.total)
             links.append(link("next", self._pages.seal(actor, _held(on, address))))
         return links
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(names: tuple[str, ...]) -> str:
+    """Return the part of a link that names parameters and gives none of them a value."""
+    return "".join(f"{urllib.parse.quote(name)}=&" for name in names)
 
 
 def _held(place: _Place, address: str) -> dict[str, Any]:

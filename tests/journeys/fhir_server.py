@@ -29,7 +29,7 @@ from tests.contracts import stores
 class FhirServer:
     """The API on `address`, everything on one event loop of its own thread. `told` is what it announced."""
 
-    def __init__(self, data: Path, url: str) -> None:
+    def __init__(self, data: Path, url: str, **more: Any) -> None:
         self.told: list[Observation] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -49,6 +49,7 @@ class FhirServer:
             address=self.address,
             secret=b"0123456789abcdef",
             tell=self.told.append,
+            **more,
         )
         self.run(self.store.start())
         config = uvicorn.Config(
@@ -92,9 +93,10 @@ class FhirServer:
 
 
 @contextlib.contextmanager
-def serving(data: Path) -> Iterator[FhirServer]:
+def serving(data: Path, **more: Any) -> Iterator[FhirServer]:
+    """Serve with what `more` the API is to be given."""
     with stores.running_database(data / "database") as database:
-        server = FhirServer(data / "gateway", database.url)
+        server = FhirServer(data / "gateway", database.url, **more)
         try:
             yield server
         finally:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import email.utils
+import gzip
 import json as plain_json
 from decimal import Decimal
 
+import cramjam
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import errors
@@ -16,6 +20,7 @@ from gateway.access import scopes as access_scopes
 from gateway.clock import UTC, FrozenClock
 from gateway.formats import json
 from gateway.serve import answer, asking, media, routes
+from gateway.serve import coding as codings
 from gateway.serve.paging import Pages
 from gateway.serve.pretty import pretty
 from gateway.store.port import Version
@@ -163,3 +168,47 @@ def test_every_row_of_the_table_is_found_by_its_own_pattern():
         path = row.pattern.replace("{type}", "Patient").replace("{id}", "x").replace("{version}", "3")
         path = path.replace("{member}", "Observation")
         assert routes.find(row.method, path).route is row
+
+
+@given(st.binary(min_size=1, max_size=200_000), st.sampled_from(["gzip", "zstd"]))
+@settings(max_examples=40, deadline=None)
+def test_what_is_packed_unpacks_to_the_same(body, coding):
+    packed = asyncio.run(codings.pack(body, coding))
+    unpack = gzip.decompress if coding == "gzip" else lambda data: bytes(cramjam.zstd.decompress(data))
+    assert unpack(packed) == body
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        (b"", ""), (b"gzip", "gzip"), (b"x-gzip", "gzip"), (b"gzip, deflate, br", "gzip"), (b"gzip, zstd", "zstd"), (b"zstd;q=0.5, gzip", "gzip"),
+        (b"gzip;q=0", ""), (b"identity", ""), (b"*", ""), (b"gzip;q=high", ""), (b"GZIP;q=1.0", "gzip"), (b"gzip;", "gzip"),
+    ],
+)  # fmt: skip
+def test_a_coding_is_chosen_as_the_caller_weighs_it(accepted, coding):
+    assert codings.chosen(accepted) == coding
+
+
+@given(st.binary(max_size=100))
+def test_any_accept_encoding_is_a_coding_or_none(header):
+    assert codings.chosen(header) in {"", "gzip", "zstd"}
+
+
+def test_last_modified_is_an_http_date():
+    for day in range(1, 29, 3):
+        moment = dt.datetime(2026, day % 12 + 1, day, 3, 4, 5, 600_000, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+        (_, tag), (_, written) = answer.stamps(Version("Basic", "x", 7, moment, b"{}"))
+        assert tag == b'W/"7"'
+        assert written.decode() == email.utils.format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "value"),
+    [
+        (b"handling=lenient", "handling", "lenient"), (b"return=minimal, handling=strict", "handling", "strict"), (b"Handling = Lenient", "handling", "lenient"),
+        (b'handling="lenient"; x=y', "handling", "lenient"), (b"", "handling", ""), (b"respond-async", "handling", ""), (b"handling=strict, handling=lenient", "handling", "strict"),
+    ],
+)  # fmt: skip
+def test_preferences_are_read_by_name(header, name, value):
+    request = asking.Asking(routes.find("GET", "/Patient/x"), {b"prefer": header} if header else {}, [])
+    assert request.preference(name) == value
