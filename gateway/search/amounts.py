@@ -150,6 +150,4 @@ def _decimal(value: Any) -> Decimal | None:
         value = Decimal(value)
     elif type(value) is not Decimal:
         return None
-    if not value:
-        return value if value.is_finite() else None
     return value if value.is_finite() and -EXPONENT_MAX <= value.adjusted() <= EXPONENT_MAX else None

@@ -139,7 +139,7 @@ class _Parser:
         if operator not in OPERATORS:
             raise _wrong(f"no operator of a filter before character {self._at + 1}")
         value = self._take(_VALUE, "a value")
-        return Test(tuple(links), path, operator, str(json.loads(value)) if value[0] == '"' else value)
+        return Test(tuple(links), path, operator, _text(value) if value[0] == '"' else value)
 
     def _take(self, what: re.Pattern[str], name: str) -> str:
         self._skip()
@@ -169,6 +169,13 @@ class _Parser:
         found = _SPACE.match(self._text, self._at)
         assert found is not None
         self._at = found.end()
+
+
+def _text(quoted: str) -> str:
+    try:
+        return str(json.loads(quoted))
+    except Incorrect:
+        raise _wrong("a text in the filter is no JSON text") from None
 
 
 def _term(known: Parameters, tree: Tree, reading: Reading, depth: int) -> Term:

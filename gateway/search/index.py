@@ -79,23 +79,24 @@ def _plan(resource_type: str) -> tuple[dict[str, Visit], list[Visit]]:
 
 
 def _children(place: _Place) -> dict[str, Visit]:
-    by_name: dict[str, list[Visit]] = {}
+    """Return what to do with each element below a place: one closure an element, however many parameters look at it."""
+    present: dict[str, int] = {}
+    visits: dict[str, list[Visit]] = {}
     for step, below in place.below.items():
-        visit = _visit(below)
-        by_name.setdefault(step.name, []).append(_kept(visit, *step.where) if step.where else visit)
-    return {name: _each(visits) for name, visits in by_name.items()}
+        inner = _children(below)
+        found = [*below.emits, _inside(inner)] if inner else below.emits
+        if step.where:
+            found, mask = [_kept(step.where, below.present, found)], 0
+        else:
+            mask = below.present
+        present[step.name] = present.get(step.name, 0) | mask
+        visits.setdefault(step.name, []).extend(found)
+    return {name: _each(present[name], found) for name, found in visits.items()}
 
 
-def _visit(place: _Place) -> Visit:
-    present, emits, inner = place.present, place.emits, _children(place)
-    if not inner and len(emits) == 1:
-        return _one(present, emits[0])
-
+def _inside(inner: dict[str, Visit]) -> Visit:
     def visit(value: Any, index: Index) -> None:
-        index.present |= present
-        for emit in emits:
-            emit(value, index)
-        if inner and type(value) is dict:
+        if type(value) is dict:
             for name, go in inner.items():
                 found = value.get(name)
                 if found is not None:
@@ -104,42 +105,40 @@ def _visit(place: _Place) -> Visit:
     return visit
 
 
-def _one(present: int, emit: Visit) -> Visit:
-    if not present:
-        return emit
+def _each(present: int, visits: list[Visit]) -> Visit:
+    """Return the visit of an element, which may repeat: each of its values is there, and is brought to each visit."""
+    if len(visits) == 1:
+        (only,) = visits
+
+        def once(value: Any, index: Index) -> None:
+            if type(value) is list:
+                for item in value:
+                    if item is not None:
+                        index.present |= present
+                        only(item, index)
+            elif value is not None:
+                index.present |= present
+                only(value, index)
+
+        return once
 
     def visit(value: Any, index: Index) -> None:
-        index.present |= present
-        emit(value, index)
+        for item in value if type(value) is list else (value,):
+            if item is not None:
+                index.present |= present
+                for go in visits:
+                    go(item, index)
 
     return visit
 
 
-def _all(emits: list[Visit]) -> Visit:
-    def visit(value: Any, index: Index) -> None:
-        for emit in emits:
-            emit(value, index)
+def _kept(where: tuple[str, str], present: int, visits: list[Visit]) -> Visit:
+    key, wanted = where
 
-    return visit
-
-
-def _each(visits: list[Visit]) -> Visit:
-    once = visits[0] if len(visits) == 1 else _all(visits)
-
-    def visit(value: Any, index: Index) -> None:
-        if type(value) is list:
-            for item in value:
-                if item is not None:
-                    once(item, index)
-        elif value is not None:
-            once(value, index)
-
-    return visit
-
-
-def _kept(inner: Visit, key: str, wanted: str) -> Visit:
     def visit(value: Any, index: Index) -> None:
         if type(value) is dict and value.get(key) == wanted:
-            inner(value, index)
+            index.present |= present
+            for go in visits:
+                go(value, index)
 
     return visit

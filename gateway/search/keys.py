@@ -23,6 +23,9 @@ CHAIN_TYPES_MAX: Final = 12
 ENDS_MAX: Final = 100
 """How many conditions a request may have, each target type of each chain counted."""
 
+_PERSONAL: Final = frozenset({"identifier", "of-type", "text"})
+"""Modifiers whose values may name a person."""
+
 Leaf = Callable[[Parameters, Parameter, str], Term]
 Then = Callable[[Parameters], Term]
 
@@ -60,16 +63,8 @@ def term(known: Parameters, key: str, leaf: Leaf, reading: Reading, depth: int =
     reading.ends += 1
     if reading.ends > ENDS_MAX:
         raise Incorrect(f"a search has at most {ENDS_MAX} conditions, each target type of a chain counted", at=name)
-    reading.private = reading.private or _personal(parameter, modifier)
+    reading.private = reading.private or parameter.personal or modifier in _PERSONAL
     return leaf(known, parameter, modifier)
-
-
-def _personal(parameter: Parameter, modifier: str) -> bool:
-    return (
-        parameter.kind is Kind.STRING
-        or modifier in {"identifier", "of-type", "text"}
-        or any(place.type in {"Identifier", "ContactPoint"} for place in parameter.paths)
-    )
 
 
 def through(known: Parameters, head: str, then: Then, rest: str, depth: int) -> Term:

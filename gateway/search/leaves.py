@@ -5,11 +5,12 @@ The other half of `index`, which brings values here. A value of another shape th
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, Final
 
 from gateway.search import amounts, codes, references, times
 from gateway.search.codes import Visit
-from gateway.search.indexed import Index, fold, token
+from gateway.search.indexed import Index, Measure, fold, token
 from gateway.search.parameters import Kind, Parameter, Place
 
 NAME_PARTS: Final = ("text", "family", "given", "prefix", "suffix")
@@ -76,14 +77,24 @@ def _uri(name: str) -> Visit:
 
 
 def _amount(name: str, data_type: str) -> Visit:
-    measure = amounts.measure
+    measure, most = amounts.measure, amounts.EXPONENT_MAX
 
     def visit(value: Any, index: Index) -> None:
         found = measure(name, value, data_type)
         if found is not None:
             index.measures.append(found)
 
-    return visit
+    def quantity(value: Any, index: Index) -> None:
+        # what `measure` finds in the common form, quickly
+        if type(value) is dict and "comparator" not in value and type(number := value.get("value")) is Decimal:
+            system, code, unit = value.get("system", ""), value.get("code", ""), value.get("unit", "")
+            if type(system) is str and type(code) is str and type(unit) is str:
+                if number.is_finite() and -most <= number.adjusted() <= most:
+                    index.measures.append(Measure(name, number, number, system, code, unit))
+                return
+        visit(value, index)
+
+    return quantity if data_type == "Quantity" else visit
 
 
 def _date(name: str, data_type: str, *, main: bool) -> Visit | None:

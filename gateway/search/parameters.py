@@ -106,6 +106,10 @@ class Parameter:
     """References to a Patient are kept as `patient`."""
     bit: int = -1
     """Its place in `Index.present`, 0 to 62: the parameters of a type by name."""
+    types: frozenset[str] = frozenset()
+    """The data types of its values."""
+    personal: bool = False
+    """Whether a value of it may name a person: texts, identifiers, telephone numbers."""
 
     @property
     def supported(self) -> bool:
@@ -238,6 +242,9 @@ def _component(text: str) -> Component:
 
 def _derive(parameter: Parameter, own: Mapping[str, Parameter]) -> Parameter:
     """Note how a parameter is stored: as `patient`, as the union of others, or under its own name."""
+    types = frozenset(place.type for place in parameter.paths)
+    personal = parameter.kind is Kind.STRING or not types.isdisjoint({"Identifier", "ContactPoint"})
+    parameter = replace(parameter, types=types, personal=personal)
     if parameter.kind is Kind.REFERENCE and parameter.name != "patient" and (patient := own.get("patient")):
         places = {path.steps for path in patient.paths}
         as_patient = {path.steps for path in parameter.paths} == places and not any(

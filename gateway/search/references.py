@@ -37,17 +37,18 @@ def _reference(name: str, only: str, mask: int, *, as_patient: bool) -> Visit:
         text = value.get("reference")
         found = _reference_hash(name, only, text, as_patient) if type(text) is str else None
         if found is not None:
-            index.present |= mask
+            if only:
+                index.present |= mask
             if patient and index.patient is None:
                 index.patient = found
             else:
                 index.tokens.append(found)
-        elif only and (names(value) or only) != only:
-            return
-        else:
+        elif only:
+            if names(value) not in {"", only}:
+                return
             index.present |= mask
         identifier = value.get("identifier")
-        if type(identifier) is dict and type(number := identifier.get("value")) is str:
+        if identifier is not None and type(identifier) is dict and type(number := identifier.get("value")) is str:
             index.tokens += identifier_hashes(f"{name}:identifier", identifier.get("system") or "", number)
 
     return visit
@@ -76,7 +77,7 @@ def _inline(name: str) -> Visit:
 
 def _canonical(name: str) -> Visit:
     def visit(value: Any, index: Index) -> None:
-        if type(value) is str:
+        if type(value) is str and not value.startswith("#"):
             index.tokens.append(reference(name, value))
             if "|" in value:
                 index.tokens.append(reference(name, value.partition("|")[0]))

@@ -29,6 +29,9 @@ ONCE: Final = frozenset(
 """Those that a request can have once."""
 INCLUDES: Final = frozenset(["_include", "_revinclude"])
 
+_COUNT: Final = str(COUNT_DEFAULT)
+_COUNT_DIGITS: Final = 9
+_SHAPE: Final = ONCE - {"_count", "_sort", "_total"}
 _ELEMENT = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
 
 
@@ -55,6 +58,8 @@ class Shape:
 
 def shape(given: dict[str, str]) -> Shape:
     """Return the shape that the result parameters of a request ask for."""
+    if _SHAPE.isdisjoint(given):
+        return Shape()
     summary = given.get("_summary", "false")
     if summary not in {*Summary}:
         raise Incorrect("_summary is true, text, data, count or false", at="_summary")
@@ -73,8 +78,8 @@ def shape(given: dict[str, str]) -> Shape:
 
 def count(given: dict[str, str]) -> int:
     """Return the size of a page; 0 is `_summary=count`."""
-    text = given.get("_count", str(COUNT_DEFAULT))
-    if not re.fullmatch(r"[0-9]{1,9}", text):
+    text = given.get("_count", _COUNT)
+    if not text.isascii() or not text.isdigit() or len(text) > _COUNT_DIGITS:
         raise Incorrect("_count is a number from 0", at="_count")
     return 0 if given.get("_summary") == "count" else min(int(text), COUNT_MAX)
 

@@ -33,7 +33,7 @@ _READ: Final = {
     Kind.SPECIAL: {"BackboneElement"},
 }
 """The data types that a kind of parameter can hold; R4's expressions name a few others (SampledData, Attachment)."""
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 
 
 def found(parameter: Parameter, resource: Resource) -> Iterator[Found]:
@@ -141,7 +141,7 @@ def targets(value: Any, place: Place) -> list[str]:
     if place.type == "Resource":
         inside = isinstance(value, dict) and value.get("id") and value.get("resourceType")
         return [f"{value['resourceType']}/{value['id']}"] if inside else []
-    return [value, value.split("|")[0]] if isinstance(value, str) else []
+    return [value, value.split("|")[0]] if isinstance(value, str) and not value.startswith("#") else []
 
 
 def strings(value: Any, data_type: str) -> list[str]:

@@ -194,7 +194,7 @@ def _token(parameter: Parameter, modifier: str, given: list[str], context: Conte
         case "in" | "not-in" | "above" | "below":
             found = known_codes(parameter, modifier.removeprefix("not-"), given, context)
             return NotTerm(tokens(parameter, found)) if modifier == "not-in" else tokens(parameter, found)
-        case "of-type" if any(place.type == "Identifier" for place in parameter.paths):
+        case "of-type" if "Identifier" in parameter.types:
             typed = [values.of_type(name, one) for one in given]
             hashes = [
                 token(f"{stored}:of-type", f"{system}|{code}", value)
@@ -230,7 +230,7 @@ def known_codes(parameter: Parameter, how: str, given: list[str], context: Conte
 
 def tokens(parameter: Parameter, asked: Iterable[tuple[str | None, str]]) -> Term:
     """Return the term of (system, code)s, in the forms of `values.coded`; of none of them a term that finds nothing."""
-    name, kinds = parameter.name, {place.type for place in parameter.paths}
+    name, kinds = parameter.name, parameter.types
     implied = parameter.system or (SPECIAL_VALUES if kinds <= _TRUTH else "")
     hashes: dict[int, int] = {}
     wide: dict[int, None] = {}

@@ -60,8 +60,8 @@ class Context:
 
 def split(text: str, separator: str) -> list[str]:
     """Cut at separators that no backslash stands before; escapes stay."""
-    if separator not in text:
-        return [text]
+    if "\\" not in text:
+        return text.split(separator)
     parts, start, escaped = [], 0, False
     for place, character in enumerate(text):
         if escaped:
@@ -115,6 +115,8 @@ def quantity(parameter: str, text: str) -> Amount:
 
 def coded(parameter: str, text: str) -> tuple[str | None, str]:
     """Return (system, code): None for the system of `code`, '' for that of `|code`, '' for the code of `system|`."""
+    if "|" not in text and text:
+        return None, plain(text)
     parts = [plain(part) for part in split(text, "|")]
     if len(parts) > 2 or not any(parts):  # noqa: PLR2004
         raise Incorrect(f"{parameter} takes code, system|code, |code or system|", at=parameter)

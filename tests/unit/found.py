@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from gateway.search import amounts, parameters, times
 from gateway.search.query import (
-    AllTerm, AnyTerm, DateTerm, How, Index, MissingTerm, NotTerm, NumberTerm, QuantityTerm, Query, ReferenceTerm, StringTerm, TokenTerm,
+    AllTerm,
+    AnyTerm,
+    DateTerm,
+    How,
+    Index,
+    MissingTerm,
+    NotTerm,
+    NumberTerm,
+    QuantityTerm,
+    Query,
+    ReferenceTerm,
+    StringTerm,
+    TokenTerm,
 )  # fmt: skip
 
 

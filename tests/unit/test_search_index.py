@@ -145,9 +145,21 @@ def test_bits_are_distinct_and_fit_a_signed_number():
 
 def test_every_part_of_a_name_and_an_address_is_kept_folded_and_as_written():
     name = {"family": "Ågård", "given": ["Bo", "Ib"], "prefix": ["dr."], "text": "Bo  Ib Ågård"}
-    strings = extract({"resourceType": "Patient", "name": [name], "address": [{"line": ["Vej 1"], "city": "Ærø"}]}).strings
-    assert {("name", "agard", "Ågård"), ("name", "ib", "Ib"), ("name", "dr.", "dr."), ("name", "bo ib agard", "Bo  Ib Ågård")} <= {*strings}
-    assert {("family", "agard", "Ågård"), ("given", "bo", "Bo"), ("address", "vej 1", "Vej 1"), ("address-city", "ærø", "Ærø")} <= {*strings}
+    strings = extract(
+        {"resourceType": "Patient", "name": [name], "address": [{"line": ["Vej 1"], "city": "Ærø"}]}
+    ).strings
+    assert {
+        ("name", "agard", "Ågård"),
+        ("name", "ib", "Ib"),
+        ("name", "dr.", "dr."),
+        ("name", "bo ib agard", "Bo  Ib Ågård"),
+    } <= {*strings}
+    assert {
+        ("family", "agard", "Ågård"),
+        ("given", "bo", "Bo"),
+        ("address", "vej 1", "Vej 1"),
+        ("address-city", "ærø", "Ærø"),
+    } <= {*strings}
     assert not [kept for kept in strings if kept[0] == "phonetic"]  # it is asked for as `name`
 
 
@@ -166,7 +178,9 @@ def test_a_comparator_leaves_one_side_open(value, low, high):
 def test_ranges_money_and_numbers():
     (measure,) = extract({"resourceType": "Invoice", "totalGross": {"value": 12, "currency": "DKK"}}).measures
     assert measure == ("totalgross", 12, 12, "urn:iso:std:iso:4217", "DKK", "")
-    (measure,) = extract({"resourceType": "RiskAssessment", "prediction": [{"probabilityDecimal": Decimal("0.3")}]}).measures
+    (measure,) = extract(
+        {"resourceType": "RiskAssessment", "prediction": [{"probabilityDecimal": Decimal("0.3")}]}
+    ).measures
     assert measure[:3] == ("probability", Decimal("0.3"), Decimal("0.3"))
     context = {"code": {"code": "age"}, "valueRange": {"low": {"value": 3, "unit": "a"}}}
     (measure,) = extract({"resourceType": "Measure", "useContext": [context]}).measures
