@@ -130,9 +130,13 @@ class Applied:
     at: dt.datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Version:
-    """One version of a resource as stored: `body` is the complete JSON, ready to send."""
+    """One version of a resource as stored: `body` is the complete JSON, ready to send.
+
+    Nobody changes one. It is not frozen because pages are made of tens of thousands a second, and to make a frozen one
+    costs seven times as much.
+    """
 
     type: str
     id: str

@@ -1,7 +1,6 @@
 """Type search on PostgreSQL: runs what `search_sql` decides. Bodies come out as they were stored, unparsed.
 
-Searches of one shape that wait at the same moment and read few rows share a trip (`trips.py`): one statement answers
-them all. Others take a connection each, so that a slow one holds up nobody.
+Searches of one shape that wait at the same moment share a trip (`trips.py`): one statement answers them all.
 """
 
 from __future__ import annotations
@@ -31,13 +30,15 @@ from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.frequencies import Frequencies
 from gateway.store.postgres.indexing import Indexing
 from gateway.store.postgres.search_recheck import BETWEEN_MAX, SCAN_MAX, Recheck, indexed, settled
-from gateway.store.postgres.search_scope import Scope
+from gateway.store.postgres.search_scope import Scope, Statement
 from gateway.store.postgres.totals import Totals
 from gateway.store.postgres.trips import Trips
 
 Row = Mapping[str, Any]
 _SHAPES_MAX: Final = 256
 _SEATS_MAX: Final = 16
+_SEATS_OF_WALKS_MAX: Final = 8
+"""A walk is quick where matches are frequent, which is not known of each: few wait for another's slow one."""
 SORT_MAX: Final = 20_000
 """How many resources are sorted by what no index has in order."""
 
@@ -54,10 +55,10 @@ class Searches:
 
     async def page(self, query: Query) -> Page:
         """See `store.port.Store.search`. The versions' `message` is left empty: an answer does not show it."""
-        if not query.total and query.count and not query.order and not self._frequencies.stale and _indexed(query):
+        if self._shares(query):
             statement = search_sql.page(query, self._scope())
-            if statement.small and (shape := statement.shared):
-                return _page(query, await self._trips(shape).take(statement.arguments), None)
+            if statement.shared:
+                return _page(query, await self._trips(statement).take(statement.arguments), None)
         async with self._connections.session() as connection:
             return await self.on(connection, query)
 
@@ -68,7 +69,7 @@ class Searches:
         """
         if self._frequencies.stale:
             await self._frequencies.look(connection)
-        if any(isinstance(term, QuantityTerm) for term in _all(query.terms)):
+        if _asks_quantity(query):
             await self._indexing.units.look(connection)
         if not _indexed(query):
             return await self._rechecked(connection, query)
@@ -122,8 +123,20 @@ class Searches:
         indexing = self._indexing
         return Scope(indexing.types, indexing.parameters, indexing.units, self._frequencies)
 
-    def _trips(self, shape: str) -> Trips[tuple[Any, ...], Sequence[Row]]:
+    def _shares(self, query: Query) -> bool:
+        """Say whether a search is one statement and nothing before or behind it."""
+        return (
+            not query.total
+            and query.count > 0
+            and not query.order
+            and not self._frequencies.stale
+            and _indexed(query)
+            and not _asks_quantity(query)
+        )
+
+    def _trips(self, statement: Statement) -> Trips[tuple[Any, ...], Sequence[Row]]:
         """Return the trips of a shape of question; those not asked for the longest are forgotten."""
+        shape = statement.shared
         found = self._shared.get(shape)
         if found is not None:
             self._shared.move_to_end(shape)
@@ -140,7 +153,9 @@ class Searches:
                 answers[row["place"] - 1].append(row)
             return list(answers)
 
-        made = self._shared[shape] = Trips(carry, drivers=2, most=_SEATS_MAX)
+        made = self._shared[shape] = Trips(
+            carry, drivers=2, most=_SEATS_MAX if statement.small else _SEATS_OF_WALKS_MAX
+        )
         if len(self._shared) > _SHAPES_MAX:
             self._shared.popitem(last=False)
         return made
@@ -148,6 +163,10 @@ class Searches:
 
 def _indexed(query: Query) -> bool:
     return all(map(indexed, query.terms))
+
+
+def _asks_quantity(query: Query) -> bool:
+    return any(isinstance(term, QuantityTerm) for term in _all(query.terms))
 
 
 def _all(terms: Iterable[Term]) -> Iterator[Term]:
@@ -179,7 +198,7 @@ def _keys(query: Query, row: Row) -> tuple[str | None, ...]:
 def _page(query: Query, rows: Sequence[Row], total: int | None) -> Page:
     shown = rows[: query.count]
     versions = tuple(
-        Version(query.type, row["id"], row["version"], row["updated"], row["body"], lane=row["lane"]) for row in shown
+        Version(query.type, row["id"], row["version"], row["updated"], row["body"], False, row["lane"]) for row in shown
     )
     more = len(rows) > len(shown)
     if not shown:

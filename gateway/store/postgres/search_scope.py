@@ -6,6 +6,7 @@ parameters and units are the store's own.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,24 +26,12 @@ class Statement:
 
     sql: str
     arguments: tuple[Any, ...]
-    types: tuple[str, ...]
-    small: bool = False
-    """Whether it reads few rows: it may share a trip with others, for nobody waits long for it."""
-
-    @property
-    def shared(self) -> str:
-        """Return the form that answers many at once: each argument is an array with a value for every asker, and
-        `place` in the result says whose row it is; '' where an argument is an array already.
-        """
-        if not self.types or any(name.endswith("[]") for name in self.types):
-            return ""
-        columns = ", ".join(f"v{number}" for number in range(1, len(self.types) + 1))
-        arrays = ", ".join(f"${number}::{name}[]" for number, name in enumerate(self.types, 1))
-        inner = _PLACEHOLDER.sub(r"asked.v\1", self.sql)
-        return (
-            f"select asked.place, found.* from unnest({arrays}) with ordinality as asked ({columns}, place)\n"
-            f"cross join lateral (\n{inner}\n) found"
-        )
+    shared: str
+    """The form that answers many at once: each argument is an array with a value for every asker, and `place` in the
+    result says whose row it is; '' where an argument is an array already.
+    """
+    small: bool
+    """Whether it reads few rows: nobody waits long for it."""
 
 
 @dataclass(slots=True)
@@ -60,16 +49,27 @@ class Arguments:
 
     def statement(self, sql: str, *, small: bool = False) -> Statement:
         """Return SQL with those of the arguments that stand in it; what was noted for a way not taken falls out."""
-        used = sorted({int(number) for number in _PLACEHOLDER.findall(sql)})
-        if len(used) < len(self.values):
-            places = {str(number): f"${place}" for place, number in enumerate(used, 1)}
-            sql = _PLACEHOLDER.sub(lambda found: places[found[1]], sql)
-        return Statement(
-            sql,
-            tuple(self.values[number - 1] for number in used),
-            tuple(self.types[number - 1] for number in used),
-            small,
+        used, sql, shared = _forms(sql, tuple(self.types))
+        return Statement(sql, tuple([self.values[place] for place in used]), shared, small)
+
+
+@functools.lru_cache(maxsize=2048)
+def _forms(sql: str, types: tuple[str, ...]) -> tuple[tuple[int, ...], str, str]:
+    """Return the places of the arguments that stand in a text, the text that counts these alone, and its shared form."""
+    used = sorted({int(number) for number in _PLACEHOLDER.findall(sql)})
+    places = {str(number): f"${place}" for place, number in enumerate(used, 1)}
+    alone = _PLACEHOLDER.sub(lambda found: places[found[1]], sql)
+    kept = [types[number - 1] for number in used]
+    shared = ""
+    if kept and not any(name.endswith("[]") for name in kept):
+        columns = ", ".join(f"v{number}" for number in range(1, len(kept) + 1))
+        arrays = ", ".join(f"${number}::{name}[]" for number, name in enumerate(kept, 1))
+        inner = _PLACEHOLDER.sub(r"asked.v\1", alone)
+        shared = (
+            f"select asked.place, found.* from unnest({arrays}) with ordinality as asked ({columns}, place)\n"
+            f"cross join lateral (\n{inner}\n) found"
         )
+    return tuple(number - 1 for number in used), alone, shared
 
 
 @dataclass(slots=True)
