@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from gateway.conformance import coding, patterns, references, slicing
 from gateway.conformance.definitions import ABSENT, Binding, Node, Profile, Type
 from gateway.conformance.issue import Issue, Severity
-from gateway.conformance.items import Item, children
+from gateway.conformance.items import Item, children, shape
 from gateway.conformance.places import Place
 
 if typing.TYPE_CHECKING:
@@ -32,15 +32,28 @@ def element(run: Run, item: Item, node: Node, profile: Profile, place: Place) ->
     yield from _types(run, item, node, profile, place)
     if node.binding is not None:
         binding = node.binding
-        if item.type == "Quantity" and item.path.endswith("[x]") and len({one.code for one in node.types}) != 1:
-            # Of a choice a binding is meant for its coded types; HL7's validator does not ask it of a unit, and R4's own
-            # vital signs (component.value[x]) would refuse the flow of oxygen if it did.
+        if _of_units_and_codes(item, node):
             binding = Binding("extensible", binding.value_set)
         yield from coding.issues(run.terms, item, binding, profile.package, profile.url)
     if node.laws:
         here = Place(item, place.whole, place.entries, place.full_url) if item.is_resource else place
         yield from run.laws(item, node.laws, here, source=profile.url, within=profile.package)
     yield from _children(run, item, node, profile, place)
+
+
+def _of_units_and_codes(item: Item, node: Node) -> bool:
+    """Say whether a binding is of a choice between measures and codes, and so cannot mean both.
+
+    HL7's validator does not ask such a one; R4's own vital signs (component.value[x], bound to units) would refuse every
+    coded component, and the flow of oxygen, if it did.
+    """
+    if not item.path.endswith("[x]"):
+        return False
+    owner, _, name = item.path.rpartition(".")
+    codes = {one.code for one in node.types} or {
+        one.type_path for one in shape(owner).values() if one.choice == name[:-3]
+    }
+    return {"Quantity", "CodeableConcept"} <= codes
 
 
 def _children(run: Run, item: Item, node: Node, profile: Profile, place: Place) -> Iterator[Issue]:

@@ -20,13 +20,10 @@ _ATTRIBUTES: Final = frozenset(
     "ismap shape coords nohref cite charset type hreflang target bgcolor nowrap compact start value datetime".split()
 )
 _XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
-_ENTITIES: Final = {"&nbsp;": "&#160;", "&copy;": "&#169;", "&reg;": "&#174;"}
 
 
 def is_safe(div: str) -> bool:
     """Say whether a narrative is one XHTML div of formatting elements alone: no script, form, frame, event or style link."""
-    for entity, character in _ENTITIES.items():
-        div = div.replace(entity, character)
     try:
         root = xml.parse(div.encode(), depth_max=DEPTH_MAX)
     except Incorrect:
