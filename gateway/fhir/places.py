@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import fhirpathpy
-
 from gateway.errors import Unprocessable
 from gateway.fhir.elements import Element, elements
 from gateway.model import Resource
@@ -158,6 +156,8 @@ def _where(places: list[Place], criteria: str) -> list[Place]:
 
 
 def _holds(place: Place, criteria: str) -> bool:
+    import fhirpathpy  # noqa: PLC0415  a parser of 20 MB, for patches that ask
+
     try:
         answer: Sequence[Any] = fhirpathpy.evaluate(place.value, criteria)
     except Exception:  # noqa: BLE001 - the library raises whatever it stumbles upon
