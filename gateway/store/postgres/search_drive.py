@@ -204,9 +204,10 @@ def inner(scope: Scope, term: Term, resource_type: str, limit: int, made: Gate) 
     found, kept = scope.name("near"), scope.name("mid")
     made.selects.append((found, f"select rid from ({select}) found limit {limit + 1}"))
     alias = scope.name("i")
+    rids = first(f"{alias}.rid = any(array(select rid from {found}))", alias)
     select = (
-        f"select {alias}.patient, {alias}.own, {alias}.tokens from resource {alias}"
-        f" where (select count(*) from {found}) <= {limit} and {alias}.rid = any(array(select rid from {found}))"
+        f"select {alias}.patient, {alias}.own, {alias}.tokens from {rids}"
+        f" where (select count(*) from {found}) <= {limit}"
         f" and {current(scope, alias, resource_type)} and {holds(scope, term, alias, resource_type)}"
     )
     made.selects.append((kept, select))
