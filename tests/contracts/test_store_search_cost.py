@@ -25,7 +25,7 @@ from tests.contracts.stores import raw
 
 SMALL, LARGE = 80, 640
 """Patients of the two stores."""
-PAGES_BESIDE = 60
+PAGES_BESIDE = 80
 """What a tree that is one level deeper may cost, and a walk past some that do not answer instead of looking all up."""
 UCUM = "http://unitsofmeasure.org"
 FAMILIES = [
@@ -74,7 +74,7 @@ SHAPES = {
     "_has": ("Patient", lambda n: [("_has:Observation:patient:code", f"{n % 6}-1"), ("_count", "5")]),
     "_has, none": ("Patient", lambda _: [("_has:Observation:patient:code", "99-9")]),
     "_sort": ("Patient", lambda _: [("_sort", "family"), ("_count", "5")]),
-    "_sort, two keys": ("Patient", lambda _: [("gender", "male"), ("_sort", "-given,family"), ("_count", "5")]),
+    "_sort, two keys": ("Patient", lambda _: [("gender", "male"), ("_sort", "-family,given"), ("_count", "5")]),
     "patient and code": ("Observation", lambda n: [("patient", f"Patient/p{n}"), ("code", f"{n % 9}-1"), ("_sort", "-date")]),
     "patient, code, date": ("Observation", lambda n: [("patient", f"Patient/p{n}"), ("code", f"{n % 9}-1"), ("date", "ge2025"), ("_sort", "-date")]),
     "patient": ("Observation", lambda n: [("patient", f"Patient/p{n}")]),
