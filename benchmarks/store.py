@@ -1,9 +1,11 @@
 """What the store can do on this machine: `python -m benchmarks.store [--resources N]`.
 
-Three figures beside a limit, in one run, on one embedded PostgreSQL with fsync on:
+Five figures, three beside a limit, in one run, on one embedded PostgreSQL with fsync on:
   copy    the same rows by a bare COPY into the same table with the same indexes: the limit
   apply   new Observations through the real `apply`, in transactions with a reading position
   read    concurrent reads by id through group fetch; beside it one query a read from a pool
+  search  concurrent searches by patient and code, newest first; beside it one query a search from a pool
+  size    bytes of database a resource, with its indexes, its history and its messages
 Prints a table for people, then one JSON line.
 """
 
@@ -29,7 +31,7 @@ from gateway.backbone.port import partition_of
 from gateway.fhir import body as bodies
 from gateway.fhir.merge import merge
 from gateway.model import Mode, Position, Resource
-from gateway.search.query import Index, reference, token
+from gateway.search.query import Index, Query, ReferenceTerm, Sort, TokenTerm, reference, token
 from gateway.store.embedded import EmbeddedPostgres
 from gateway.store.port import Advance, Batch, MessageWrite, Write
 from gateway.store.postgres.rows import RESOURCE_COLUMNS, Precedence, Row
@@ -270,9 +272,68 @@ async def measure(url: str, resources: int, per_message: int, per_batch: int) ->
 
     rate, seconds = await reads(one, ids, 16, 10_000)
     note("read by id, one query a read from a pool, 16 readers", rate, seconds)
+    asked = questions(given)
+    for clients in (1, 16, 64):
+        rate, seconds = await searches(store.search, asked[: 500 if clients == 1 else None], clients)
+        note(f"search by patient and code, shared trips, {clients} callers", rate, seconds)
+
+    async def alone(query: Query) -> Any:
+        patient, code_term = query.terms
+        statement = (
+            "select id, version, updated, body from resource where type = $1 and patient = $2 and code = $3"
+            " and not deleted order by low desc nulls last, rid desc limit 21"
+        )
+        return await pool.fetch(statement, code, patient.values[0], code_term.codes[0])
+
+    rate, seconds = await searches(alone, asked, 16)
+    note("search, one query a search from a pool, 16 callers", rate, seconds)
     await pool.close()
     await store.stop()
+    found.append({"what": "bytes a resource", **await sizes(url)})
+    print(*(f"{name} {value}" for name, value in found[-1].items()))
     return found
+
+
+def questions(given: list[MessageWrite]) -> list[Query]:
+    asked = [write.index for message in given[:2000] for write in message.writes]
+    return [
+        Query(
+            "Observation",
+            (ReferenceTerm("patient", (index.patient,)), TokenTerm("code", (index.code,), (index.code,))),
+            sort=Sort.DATE_NEWEST,
+        )
+        for index in asked
+    ]
+
+
+async def searches(search: Any, asked: list[Query], clients: int) -> tuple[float, list[float]]:
+    seconds: list[float] = []
+    waiting = iter(asked)
+
+    async def client() -> None:
+        for query in waiting:
+            at = time.perf_counter()
+            await search(query)
+            seconds.append(time.perf_counter() - at)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return len(seconds) / (time.perf_counter() - began), seconds
+
+
+async def sizes(url: str) -> dict[str, int]:
+    connection = await asyncpg.connect(url, server_settings={"search_path": "bench"})
+    await connection.execute("vacuum analyze")
+    resources = await connection.fetchval("select count(*) from resource")
+    rows = await connection.fetch(
+        "select c.relname as name, pg_total_relation_size(c.oid) as bytes from pg_class c"
+        " where c.relnamespace = 'bench'::regnamespace and c.relkind = 'r' order by 2 desc limit 6"
+    )
+    whole = await connection.fetchval(
+        "select sum(pg_total_relation_size(oid)) from pg_class where relnamespace = 'bench'::regnamespace and relkind = 'r'"
+    )
+    await connection.close()
+    return {"all": round(whole / resources), **{row["name"]: round(row["bytes"] / resources) for row in rows}}
 
 
 async def _type_code(url: str) -> int:

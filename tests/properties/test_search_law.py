@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime as dt
 from collections import Counter
 from dataclasses import replace
@@ -184,6 +186,26 @@ def test_the_store_finds_exactly_what_match_says(loaded, question, count, freque
     met[query.sort if not query.order else "keys"] += 1
     for name, _ in pairs:
         met[name, bool(expected)] += 1
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(asked=st.lists(questions(), min_size=2, max_size=24), times=st.integers(1, 3))
+def test_searches_that_share_a_trip_are_answered_as_if_each_were_alone(loaded, asked, times):
+    queries = []
+    for kind, pairs in asked * times:
+        with contextlib.suppress(Incorrect):
+            queries.append(parse.understand(kind, pairs, now=NOW).query)
+    loaded.store._searches._frequencies = Told(frequent=False)
+
+    async def together():
+        return await asyncio.gather(*(loaded.store.search(query) for query in queries))
+
+    async def alone(query):
+        async with loaded.store._searches._connections.session() as connection:
+            return await loaded.store._searches.on(connection, query)
+
+    for query, page in zip(queries, loaded.runner.run(together()), strict=True):
+        assert page == loaded.runner.run(alone(query)), query
 
 
 def in_order(query: Query, found) -> None:

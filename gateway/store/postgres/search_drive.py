@@ -204,9 +204,10 @@ def inner(scope: Scope, term: Term, resource_type: str, limit: int, made: Gate) 
     found, kept = scope.name("near"), scope.name("mid")
     made.selects.append((found, f"select rid from ({select}) found limit {limit + 1}"))
     alias = scope.name("i")
+    rids = first(f"{alias}.rid = any(array(select rid from {found}))", alias)
     select = (
-        f"select {alias}.patient, {alias}.own, {alias}.tokens from resource {alias}"
-        f" where (select count(*) from {found}) <= {limit} and {alias}.rid = any(array(select rid from {found}))"
+        f"select {alias}.patient, {alias}.own, {alias}.tokens from {rids}"
+        f" where (select count(*) from {found}) <= {limit}"
         f" and {current(scope, alias, resource_type)} and {holds(scope, term, alias, resource_type)}"
     )
     made.selects.append((kept, select))
@@ -226,15 +227,14 @@ def _by_targets(scope: Scope, term: ChainTerm, resource_type: str, most: int, ma
     kept, found = through
     of_type = current(scope, "r", resource_type)
     key = kept_as(resource_type, term.parameter, term.type)
-    links = []
+    sources = []
     if key == PATIENT:
-        links.append("r.patient = i.own # ({key})::bigint")
+        sources.append(first(f"r.patient = i.own # ({key})::bigint and {of_type}"))
     if key != PATIENT or not one_patient(resource_type):
-        links.append("r.tokens @> array[i.own # ({key})::bigint]")
+        sources.append(first(f"r.tokens @> array[i.own # ({key})::bigint]"))
     parts = [
-        f"select r.rid from {kept} i cross join lateral"
-        f" (select r.rid from {first(link.format(key=key))} where {of_type}) r"
-        for link in links
+        f"select r.rid from {kept} i cross join lateral (select r.rid from {source} where {of_type}) r"
+        for source in sources
     ]
     return f"{_all(parts, most)} union all {_too_many(found, limit, most)}"
 

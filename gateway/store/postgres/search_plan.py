@@ -154,7 +154,8 @@ class Plan:
             if gate.through:
                 branch = Branch([gate.link], gate=opened, through=gate.through, answers=gate.answers)
             else:
-                branch = Branch([f"r.rid = any({gate.rids})"], gate=opened, few=True, answers=gate.answers)
+                found = first(f"r.rid = any({gate.rids})")
+                branch = Branch([], found, gate=opened, few=True, answers=gate.answers)
             self.branches.append(branch)
             shut.append(gate.shut)
         self.branches += [Branch(one.conditions, one.source, " and ".join(shut), one.through, one.few) for one in rest]

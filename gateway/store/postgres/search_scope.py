@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gateway.search import parameters
 from gateway.store.postgres.frequencies import Frequencies
+from gateway.store.postgres.index_rows import plain
 from gateway.store.postgres.units import Unit
 
 RESOURCE: Final = "resource r"
@@ -42,7 +43,11 @@ class Arguments:
     types: list[str] = field(default_factory=list)
 
     def __call__(self, value: Any, type_: str) -> str:
-        """Note a value of a PostgreSQL type; return its placeholder."""
+        """Note a value of a PostgreSQL type; return its placeholder. Text is made what PostgreSQL's text can hold."""
+        if type_ == "text":
+            value = plain(value)
+        elif type_ == "text[]":
+            value = list(map(plain, value))
         self.values.append(value)
         self.types.append(type_)
         return f"${len(self.values)}::{type_}"

@@ -73,9 +73,9 @@ class PostgresStore:
         )
         self._reads = Reads(self._connections, self._types)
         # A search decides its index itself: planning each question anew would cost as much as answering it.
-        self._search_connections = Connections(
-            url, schema, size=searches_max, settings={"plan_cache_mode": "force_generic_plan"}
-        )
+        # Nor may a plan made while a table was small, or before its first ANALYZE, read the whole of it later.
+        planning = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+        self._search_connections = Connections(url, schema, size=searches_max, settings=planning)
         self._searches = Searches(self._search_connections, self._indexing)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
