@@ -39,6 +39,8 @@ class Answer:
     status: int
     resource: bytes = b""
     headers: list[Header] = field(default_factory=list)
+    lasting: bool = False
+    """Whether the same bytes are answered again and again: then every form of them is made once."""
 
 
 def outcome(severity: str, code: str, texts: Sequence[str], at: str = "") -> bytes:
