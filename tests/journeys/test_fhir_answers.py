@@ -9,8 +9,10 @@ import re
 import httpx
 import pytest
 
+from gateway import errors
 from gateway.access.scopes import Letter
 from gateway.fhir import xml
+from gateway.fhir.validate import validate
 from gateway.formats import json as exact
 from gateway.formats.packed import Limits
 from gateway.serve.answer import Answer
@@ -38,7 +40,10 @@ ECHO = Operation(
 
 async def echo(_, asking):
     if asking.body:
-        return Answer(200, exact.dumps(asking.resource()))
+        sent = asking.resource()
+        if validate(sent):
+            raise errors.Unprocessable("this is not valid FHIR R4")
+        return Answer(200, exact.dumps(sent))
     said = [{"name": name, "valueString": value} for name, value in asking.pairs]
     matched = asking.matched
     place = {"name": "at", "valueString": f"{matched.type}/{matched.id}"}
@@ -484,7 +489,8 @@ def test_an_operation_is_asked_where_its_row_says(client):
 
 def test_parts_are_had_of_what_an_operation_answers(client):
     resource = {"resourceType": "Patient", "id": "x", "gender": "other", "photo": [{"title": "me"}]}
-    for sent in (resource, {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": resource}]}):
+    inside = {"fullUrl": "urn:uuid:0d8a2d5c-6f4e-4c39-8a3e-5f1a2b3c4d5e", "resource": resource}
+    for sent in (resource, {"resourceType": "Bundle", "type": "collection", "entry": [inside]}):
         kind = {"content-type": "application/fhir+json"}
         answer = client.post("/$echo?_summary=true", content=exact.dumps(sent), headers=kind).json()
         shown = answer["entry"][0]["resource"] if "entry" in answer else answer
