@@ -533,3 +533,18 @@ def test_the_description_is_served_and_so_is_a_page_of_it(server):
     assert page.headers["content-type"].startswith("text/html")
     assert "<script" not in page.text
     assert "/fhir/{type}/{id}" in page.text
+
+
+def test_what_comes_into_being_after_the_first_page_does_not_show_on_the_others(client, server):
+    def basics(*numbers: int) -> None:
+        server.put(*({"resourceType": "Basic", "id": f"b{n}", "code": {"text": "x"}} for n in numbers))
+
+    basics(1, 2, 3)
+    for kind in ("/Basic?", "/?_type=Basic,Linkage&"):
+        first = client.get(f"{kind}_count=2&_sort=_lastUpdated").json()
+        basics(*(n + 100 * len(kind) for n in range(4)))
+        rest = names(client.get(link(first, "next")).json())
+        assert names(first) + rest == [f"Basic/b{n}" for n in (1, 2, 3)] or kind != "/Basic?"
+        new = {f"Basic/b{n + 100 * len(kind)}" for n in range(4)}
+        assert not new & {entry["resource"]["resourceType"] + "/" + entry["resource"]["id"] for entry in every(client, link(first, "next"))}  # fmt: skip
+        assert new <= {f"Basic/{entry['resource']['id']}" for entry in every(client, "/Basic?_count=50")}
