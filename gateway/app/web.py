@@ -14,6 +14,7 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from gateway.app import doors, messages
+from gateway.app.one_write import OneWriteProtocol
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
 from gateway.formats.packed import Limits
@@ -114,7 +115,8 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
             server_header=False,
             lifespan="off",
             ws="none",
-            http="httptools",
+            http=OneWriteProtocol,
+            proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE_SECONDS,

@@ -40,6 +40,8 @@ class Answer:
     status: int
     resource: bytes = b""
     headers: list[Header] = field(default_factory=list)
+    lasting: bool = False
+    """Whether the same bytes are answered again and again: then every form of them is made once."""
 
 
 class Invalid(errors.Unprocessable):

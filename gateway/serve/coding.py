@@ -46,6 +46,12 @@ async def pack(body: bytes, coding: str) -> bytes:
     return _pack(body, coding)
 
 
+@functools.lru_cache(maxsize=64)
+def lasting(body: bytes, coding: str) -> bytes:
+    """Return what `pack` does, once for a body that is answered again and again."""
+    return _pack(body, coding)
+
+
 def _pack(body: bytes, coding: str) -> bytes:
     if coding == "zstd":
         return bytes(cramjam.zstd.compress(body, level=1))

@@ -19,6 +19,7 @@ from gateway.serve.answer import Answer, Header
 from gateway.serve.asking import Asking
 from gateway.serve.operation import Level, Operation
 from gateway.serve.routes import COMPARTMENTS, Interaction, Route
+from gateway.serve.shaping import Shape
 
 FHIR_VERSION: Final = "4.0.1"
 MODES: Final = ("full", "normative", "terminology")
@@ -59,14 +60,14 @@ class Capabilities:
         mode = asking.take("mode") or "full"
         if mode not in MODES:
             raise errors.Incorrect("mode is full, normative or terminology", at="mode")
-        shape = shaping.taken(asking, "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement")
+        shape = shaping.taken(asking, "", but=("_elements",))
         if asking.pairs and not asking.lenient():
-            raise errors.Incorrect("metadata takes mode, _format, _pretty, _summary and _elements")
-        return Answer(200, shape.of(self._written(mode)), [*CORS])
+            raise errors.Incorrect("metadata takes mode, _format, _pretty and _summary")
+        return Answer(200, self._written(mode, shape), [*CORS], lasting=True)
 
     @functools.cache  # noqa: B019  one for the life of the process
-    def _written(self, mode: str) -> bytes:
-        return json.dumps(self.terminology() if mode == "terminology" else self.statement(mode))
+    def _written(self, mode: str, shape: Shape) -> bytes:
+        return shape.of(json.dumps(self.terminology() if mode == "terminology" else self.statement(mode)))
 
     def terminology(self) -> dict[str, Any]:
         """Return the TerminologyCapabilities of this server (`mode=terminology`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -27,18 +28,16 @@ async def send(
     body, status = answer.resource, answer.status
     headers: list[Header] = [*answers.EVERY_ANSWER, *answer.headers]
     if body:
-        if wanted.xml:
-            try:
-                body = xml.dumps(json.loads(body), indented=indented)
-            except errors.Incorrect as refusal:
-                # What was stored cannot be XML (a character that XML does not have): said in JSON, which can.
-                body, status = _not_in_xml(refusal), errors.NotAcceptable.status
-                headers, wanted = [*answers.EVERY_ANSWER], JSON
-        elif indented:
-            body = pretty(body)
+        try:
+            if wanted.xml or indented:
+                body = (_lasting_form if answer.lasting else _form)(body, wanted.xml, indented)
+        except errors.Incorrect as refusal:
+            # What was stored cannot be XML (a character that XML does not have): said in JSON, which can.
+            body, status = _not_in_xml(refusal), errors.NotAcceptable.status
+            headers, wanted = [*answers.EVERY_ANSWER], JSON
         headers.append((b"content-type", wanted.header))
         if len(body) > coding.WORTH_BYTES and (name := coding.chosen(asked.get(b"accept-encoding", b""))):
-            body = await coding.pack(body, name)
+            body = coding.lasting(body, name) if answer.lasting else await coding.pack(body, name)
             headers.append((b"content-encoding", name.encode()))
     if status not in {_NOT_MODIFIED, _NO_CONTENT}:
         headers.append((b"content-length", b"%d" % len(body)))
@@ -47,6 +46,13 @@ async def send(
     await channel({"type": "http.response.start", "status": status, "headers": headers})
     await channel({"type": "http.response.body", "body": b"" if head else body})
     return status
+
+
+def _form(body: bytes, as_xml: bool, indented: bool) -> bytes:
+    return xml.dumps(json.loads(body), indented=indented) if as_xml else pretty(body)
+
+
+_lasting_form = functools.lru_cache(maxsize=64)(_form)
 
 
 def _not_in_xml(refusal: errors.Incorrect) -> bytes:

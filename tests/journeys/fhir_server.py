@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from gateway.app.one_write import OneWriteProtocol
 from gateway.fhir import body as bodies
 from gateway.identity import LocalIssuer
 from gateway.model import Mode, Resource
@@ -53,7 +54,12 @@ class FhirServer:
         )
         self.run(self.store.start())
         config = uvicorn.Config(
-            framework.application([], self.api), log_level="error", access_log=False, lifespan="off"
+            framework.application([], self.api),
+            http=OneWriteProtocol,
+            proxy_headers=False,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
         )
         self._server = uvicorn.Server(config)
         self._serving = asyncio.run_coroutine_threadsafe(self._server.serve([self._socket]), self._loop)

@@ -9,8 +9,10 @@ import re
 import httpx
 import pytest
 
+from gateway import errors
 from gateway.access.scopes import Letter
 from gateway.fhir import xml
+from gateway.fhir.validate import validate
 from gateway.formats import json as exact
 from gateway.formats.packed import Limits
 from gateway.serve.answer import Answer
@@ -38,7 +40,10 @@ ECHO = Operation(
 
 async def echo(_, asking):
     if asking.body:
-        return Answer(200, exact.dumps(asking.resource()))
+        sent = asking.resource()
+        if validate(sent):
+            raise errors.Unprocessable("this is not valid FHIR R4")
+        return Answer(200, exact.dumps(sent))
     said = [{"name": name, "valueString": value} for name, value in asking.pairs]
     matched = asking.matched
     place = {"name": "at", "valueString": f"{matched.type}/{matched.id}"}
@@ -484,7 +489,8 @@ def test_an_operation_is_asked_where_its_row_says(client):
 
 def test_parts_are_had_of_what_an_operation_answers(client):
     resource = {"resourceType": "Patient", "id": "x", "gender": "other", "photo": [{"title": "me"}]}
-    for sent in (resource, {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": resource}]}):
+    inside = {"fullUrl": "urn:uuid:0d8a2d5c-6f4e-4c39-8a3e-5f1a2b3c4d5e", "resource": resource}
+    for sent in (resource, {"resourceType": "Bundle", "type": "collection", "entry": [inside]}):
         kind = {"content-type": "application/fhir+json"}
         answer = client.post("/$echo?_summary=true", content=exact.dumps(sent), headers=kind).json()
         shown = answer["entry"][0]["resource"] if "entry" in answer else answer
@@ -527,3 +533,18 @@ def test_the_description_is_served_and_so_is_a_page_of_it(server):
     assert page.headers["content-type"].startswith("text/html")
     assert "<script" not in page.text
     assert "/fhir/{type}/{id}" in page.text
+
+
+def test_what_comes_into_being_after_the_first_page_does_not_show_on_the_others(client, server):
+    def basics(*numbers: int) -> None:
+        server.put(*({"resourceType": "Basic", "id": f"b{n}", "code": {"text": "x"}} for n in numbers))
+
+    basics(1, 2, 3)
+    for kind in ("/Basic?", "/?_type=Basic,Linkage&"):
+        first = client.get(f"{kind}_count=2&_sort=_lastUpdated").json()
+        basics(*(n + 100 * len(kind) for n in range(4)))
+        rest = names(client.get(link(first, "next")).json())
+        assert names(first) + rest == [f"Basic/b{n}" for n in (1, 2, 3)] or kind != "/Basic?"
+        new = {f"Basic/b{n + 100 * len(kind)}" for n in range(4)}
+        assert not new & {entry["resource"]["resourceType"] + "/" + entry["resource"]["id"] for entry in every(client, link(first, "next"))}  # fmt: skip
+        assert new <= {f"Basic/{entry['resource']['id']}" for entry in every(client, "/Basic?_count=50")}
