@@ -30,8 +30,8 @@ class Library:
         # R4's own come last: a guide that brings its own copy of something means that copy.
         self._newest = tuple(sorted(newest, key=lambda name: name.startswith("hl7.fhir.r4.core")))
         self._scopes: dict[str, tuple[str, ...]] = {}
-        self._profiles: dict[tuple[str, str], Profile | None] = {}
-        self._found: dict[tuple[str, str, str], tuple[str, Json] | None] = {}
+        self._profiles: dict[tuple[str, str], Profile] = {}
+        self._found: dict[tuple[str, str, str], tuple[str, Json]] = {}
 
     def packages(self) -> list[str]:
         """Return `name-version` of every package, newest first."""
@@ -50,14 +50,19 @@ class Library:
         key = (canonical, within)
         if key not in self._profiles:
             found = self.definition("profiles", canonical, within)
-            self._profiles[key] = None if found is None else self._compile(url, *found)
+            if found is None:
+                return None
+            self._profiles[key] = self._compile(url, *found)
         return self._profiles[key]
 
     def definition(self, kind: str, canonical: str, within: str = "") -> tuple[str, Json] | None:
         """Return (package, row) of a definition of `kind` (`profiles`, `value_sets`, `code_systems`), or None."""
         key = (kind, canonical, within)
         if key not in self._found:
-            self._found[key] = self._look(kind, canonical, within)
+            found = self._look(kind, canonical, within)
+            if found is None:
+                return None  # not kept: canonicals come from callers, and there is no end of those that are not known
+            self._found[key] = found
         return self._found[key]
 
     def _look(self, kind: str, canonical: str, within: str) -> tuple[str, Json] | None:
@@ -65,9 +70,7 @@ class Library:
         nearby = self._scope(within)
         for name in (*nearby, *self._newest):
             row = self._packages[name][kind].get(url)
-            if row is not None and (
-                not version or row["version"] == version or row["version"].startswith(f"{version}.")
-            ):
+            if row is not None and _is_version(row["version"], version):
                 return name, row
         return None
 
@@ -130,6 +133,11 @@ class Library:
     def base_targets(self, path: str) -> tuple[str, ...]:
         """Return the resource types that R4 lets a Reference point at; empty when any will do."""
         return tuple(self._base["targets"].get(path, ()))
+
+
+def _is_version(there: str, asked: str) -> bool:
+    """Say whether a version is the one asked for: any, itself, or `1.2` for 1.2.3."""
+    return not asked or there == asked or (asked.count(".") == 1 and there.startswith(f"{asked}."))
 
 
 def _plain(url: str, name: str) -> Profile:

@@ -65,7 +65,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*PATIENT, "contained", "_birthDate", "multipleBirthInteger", "junk"]), JSON))
 def test_it_never_raises_whatever_is_where(junk: dict[str, Any]) -> None:
     assert isinstance(shipped().check({**PATIENT, **junk}), list)
@@ -122,6 +122,30 @@ def test_a_process_that_serves_loads_nothing_of_it_until_it_is_asked() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_callers_name_and_nobody_knows_is_not_remembered() -> None:
+    checker = shipped()
+
+    def kept() -> int:
+        library: Any = checker.library
+        return len(library._found) + len(library._profiles)
+
+    def strange(number: int) -> None:
+        unknown = f"https://sundbro.example/{number}"
+        coded = {"coding": [{"system": unknown, "code": "x"}]}
+        said = {
+            "meta": {"profile": [unknown]},
+            "extension": [{"url": unknown, "valueString": "x"}],
+            "maritalStatus": coded,
+        }
+        checker.check({**PATIENT, **said}, [unknown])
+
+    strange(0)
+    before = kept()
+    for number in range(1, 50):
+        strange(number)
+    assert kept() == before
 
 
 def test_a_shape_that_cannot_be_read_has_its_invariants_asked_all_the_same() -> None:
