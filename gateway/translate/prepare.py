@@ -102,6 +102,7 @@ def write_of(change: Change, raw: RawMessage, body: bytes, digest: bytes) -> Wri
         weak=change.weak,
         # What is merged is indexed when it has been merged.
         index=extract(resource) if change.mode is Mode.PUT else _NO_INDEX,
+        resource=resource if change.mode is not Mode.PUT else None,
     )
 
 

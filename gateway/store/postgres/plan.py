@@ -246,7 +246,8 @@ class Plan:
                 return False
         stored, known = self._known(row)
         lane = Lane(write.lane) if write.lane else None
-        change = Change(json.loads(write.body), write.mode, lane, write.event_time, write.clear, write.weak)
+        said = write.resource if write.resource is not None else json.loads(write.body)
+        change = Change(said, write.mode, lane, write.event_time, write.clear, write.weak)
         resource, state, late = self.merge(stored, known, change, feed=message.feed, received_at=message.received_at)
         # What was PUT gets its state written down the first time.
         if resource is stored and state is known and row.state is not None:
