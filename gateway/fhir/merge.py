@@ -161,7 +161,7 @@ def _parts(resource_type: str, resource: Resource) -> Iterator[tuple[str, Any]]:
             for item in members.get(group.rpartition(".")[2], ()):
                 yield f"{group}#{_key(group, item)}", item
         elif group not in {"meta.versionId", "meta.lastUpdated"}:
-            yield group, dict(sorted(members.items()))
+            yield group, members if len(members) == 1 else dict(sorted(members.items()))
 
 
 @functools.cache
