@@ -82,6 +82,7 @@ class Memory:
     code_keys: dict[str, str] = field(default_factory=dict)
     meanings: dict[str, Any] = field(default_factory=dict)
     numbers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    entities: dict[tuple[str, str, str], Resource] = field(default_factory=dict)
     references: dict[tuple[str, str], tuple[Resource, Mentions]] = field(default_factory=dict)
     fields: dict[tuple[object, str], tuple[Any, Mentions]] = field(default_factory=dict)
 
