@@ -41,5 +41,4 @@ class FrozenClock:
 
 def instant(moment: dt.datetime) -> str:
     """Write `moment` as a FHIR instant in UTC with milliseconds, `2026-11-22T09:00:00.123Z`."""
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,7 +1,8 @@
 """The instrument that measured: a KIH `deviceMeasurement` → a Device, the same one from whoever's reading it comes.
 
-A Device is keyed by what does not change: its address, or maker, model and serial number. It is merged, not replaced:
-a reading that says less about the instrument takes nothing away. Whose instrument it is, is not said here.
+A Device is keyed by what does not change: its address, or maker, model and serial number. A reading only mentions it
+(`ENSURE`): one that says less takes nothing away, a new version of its software counts from the next day's readings on,
+and the thousandth reading of a day writes nothing. Whose instrument it is, is not said here.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Outcome:
             resource_id = self._device_ids[key] = self.context.ids.resource("Device", *key)
         known = self._devices.get(resource_id)
         if known is None or (known.event_time is not None and known.event_time < at):
-            self._devices[resource_id] = Change(build(resource_id), Mode.MERGE, None, at)
+            self._devices[resource_id] = Change(build(resource_id), Mode.ENSURE, None, at)
             if self.trace is not None:
                 lineage.whole(
                     self.trace, self._devices[resource_id].resource, "instrument", "origin.deviceMeasurement or Device"

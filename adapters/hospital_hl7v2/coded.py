@@ -24,7 +24,7 @@ _V2_URI_LENGTH: Final = len(V2)
 def concept(part: er7.Part, setup: Setup, table: str = "") -> Resource | None:
     """Return a CodeableConcept, None when nothing is said. `table` is the v2 table of the field. Do not change it: shared."""
     key = (part.raw, table)
-    known = setup.concepts.get(key)
+    known = setup.memory.concepts.get(key)
     if known is not None:
         return known
     made = _concept(part, setup, table)

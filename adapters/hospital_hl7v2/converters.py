@@ -35,8 +35,7 @@ def _one(make: Callable[[er7.Part, Work, Field], Resource | None]) -> Converter:
 
 
 def _concept(work: Work, segment: er7.Segment, number: int, argument: str) -> Resource | None:
-    known = work.setup.concepts.get((segment.first(number), argument))
-    return known or work.concept(segment.field(number), argument)
+    return work.concept(segment.field(number), argument)
 
 
 def _concepts(work: Work, segment: er7.Segment, number: int, argument: str) -> list[Resource]:
@@ -167,14 +166,9 @@ def _interpretations(work: Work, segment: er7.Segment, number: int, _argument: s
     found = []
     for part in segment.repetitions(number):
         code = part.at(1)
-        known = work.setup.concepts.get((code, "interpretation"))
-        if known:
-            found.append(known)
-            continue
         mapped = work.setup.map("0078", code) if code else None
         if mapped:
-            made = _mapped_concept(mapped.system, mapped.code, mapped.display)
-            found.append(work.setup.remember((code, "interpretation"), made))
+            found.append(_mapped_concept(mapped.system, mapped.code, mapped.display))
         elif part:
             own = work.concept(part, "0078")
             found += [own] if own else []
@@ -224,3 +218,10 @@ CONVERTERS: Final[dict[str, Converter]] = personal.CONVERTERS | {
     "discharged_to": _discharged_to,
     "interpretations": _interpretations,
 }
+
+REMEMBERED: Final = frozenset({
+    "concept", "concepts", "code", "interpretations", "extension_concept", "extension_coding", "participants",
+    "practitioner", "practitioners", "named_practitioners", "organisation", "organisations", "producer", "place",
+})  # fmt: skip
+"""Converters whose value depends on the field's text alone, and whose fields say the same in many messages: codes, staff,
+places. What names a patient or an order is not among them."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapters.hospital_hl7v2 import coded, times
-from adapters.hospital_hl7v2.setup import Setup
+from adapters.hospital_hl7v2.setup import Setup, keep
 from gateway.formats import er7
 from gateway.model import Resource
 
@@ -81,15 +81,23 @@ def entity(part: er7.Part, setup: Setup, kind: str = "", fallback: str = "") -> 
     value = part.at(1)
     if not value:
         return None
-    authority = er7.Part(part.syntax.component.join(part.pieces()[1:4]), part.syntax)  # EI-2..4 are an HD one level up
-    system = setup.identifier_system(authority) if authority.raw.strip(part.syntax.component) else ""
+    authority = part.syntax.component.join(part.pieces()[1:4])  # EI-2..4 are an HD one level up
+    key = (authority, kind, fallback)
+    around = setup.memory.entities.get(key) or keep(setup.memory.entities, key, _around(part, setup, *key))
+    return {**around, "value": value}
+
+
+def _around(part: er7.Part, setup: Setup, authority: str, kind: str, fallback: str) -> Resource:
+    """Return what an EI's Identifier has beside its value: the same for all numbers of one authority."""
+    system = ""
+    if authority.strip(part.syntax.component):
+        system = setup.identifier_system(er7.Part(authority, part.syntax))
     made: Resource = {}
     if kind:
         made["type"] = {
             "coding": [{"system": coded.V2 + "0203", "code": kind, "display": setup.kept["0203"].get(kind, kind)}]
         }
     made["system"] = system or setup.local(fallback or (kind.lower() or "entity"))
-    made["value"] = value
     return made
 
 

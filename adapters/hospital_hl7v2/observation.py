@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from adapters.hospital_hl7v2 import coded, rules, values
-from adapters.hospital_hl7v2.setup import Setup
+from adapters.hospital_hl7v2.setup import Setup, keep
 from adapters.hospital_hl7v2.structure import Noted
 from adapters.hospital_hl7v2.work import DATA_ABSENT, Work, place
 from gateway.formats import er7
@@ -93,7 +93,6 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
         resource["encounter"] = {"reference": around.encounter}
     if around.specimen:
         resource["specimen"] = {"reference": around.specimen}
-        work.note(f"Observation/{resource['id']}", "specimen", "specimen-of-report", "", around.specimen_source)
     if around.issued:
         resource["issued"] = around.issued
     _state(work, obx, resource, around, read)
@@ -101,15 +100,24 @@ def observe(work: Work, noted: Noted, around: Around) -> Made:
     kind = category("vital-signs" if meaning.is_vital else around.category)
     if kind:
         resource["category"] = [kind]
-        rule = "vital-sign-code" if meaning.is_vital else f"{around.category}-report"
-        source = place(obx, 3) if meaning.is_vital else around.category_source
-        work.note(f"Observation/{resource['id']}", "category", rule, "", source)
-    if obx.text(7) and resource["status"] != "entered-in-error":
+    if resource["status"] != "entered-in-error" and obx.text(7):
         resource["referenceRange"] = [reference_range(obx, work.setup)]
-        work.note(f"Observation/{resource['id']}", "referenceRange", "obx-7-range", _OFFICIAL + "OBX-7", place(obx, 7))
+    if work.trace is not None:
+        _note(work, obx, resource, around, is_vital=meaning.is_vital)
     if noted.notes:
         add_notes(work, noted.notes, resource)
     return Made(noted, resource)
+
+
+def _note(work: Work, obx: er7.Segment, resource: Resource, around: Around, *, is_vital: bool) -> None:
+    reference = f"Observation/{resource['id']}"
+    if "specimen" in resource and around.specimen:
+        work.note(reference, "specimen", "specimen-of-report", "", around.specimen_source)
+    if "category" in resource:
+        rule = "vital-sign-code" if is_vital else f"{around.category}-report"
+        work.note(reference, "category", rule, "", place(obx, 3) if is_vital else around.category_source)
+    if "referenceRange" in resource:
+        work.note(reference, "referenceRange", "obx-7-range", _OFFICIAL + "OBX-7", place(obx, 7))
 
 
 def _id(work: Work, obx: er7.Segment, around: Around) -> str:
@@ -118,7 +126,7 @@ def _id(work: Work, obx: er7.Segment, around: Around) -> str:
         part = obx.field(21)
         key = ("OBX-21", around.key[0], part.raw)
     else:
-        key = (*around.key, work.setup.code_key(obx.field(3)), obx.raw(4))
+        key = (*around.key, work.setup.code_key(obx, 3), obx.raw(4))
     nth = around.taken[key] = around.taken.get(key, 0) + 1
     return work.ids.resource("Observation", *key, *([str(nth)] if nth > 1 else []))
 
@@ -140,7 +148,10 @@ def _state(work: Work, obx: er7.Segment, resource: Resource, around: Around, rea
     sent = obx.at(11).upper()
     resource.setdefault("status", around.status)
     elements = read.elements
-    reference = f"Observation/{resource['id']}" if work.trace is not None else ""
+    if elements and "components" not in elements and sent not in _WITHDRAWN and work.trace is None:
+        resource.update(elements)  # nearly always
+        return
+    reference = f"Observation/{resource['id']}"
     if sent in _WITHDRAWN:
         for name in ("interpretation", "referenceRange"):
             resource.pop(name, None)
@@ -189,13 +200,13 @@ class Meaning:
 
 def meaning_of(raw: str, code: Resource, setup: Setup) -> Meaning:
     """Return the meaning of an OBX-3, from the last message that had the same one."""
-    known = setup.meanings.get(raw)
-    if not isinstance(known, Meaning):
+    known: Meaning | None = setup.memory.meanings.get(raw)
+    if known is None:
         code = with_loinc(code, setup)
         vital = any(
             coding["system"] == LOINC and coding["code"] in setup.vital_units for coding in code.get("coding", [])
         )
-        known = setup.meanings[raw] = Meaning(code, vital)
+        known = keep(setup.memory.meanings, raw, Meaning(code, vital))
     return known
 
 
@@ -212,7 +223,7 @@ _CATEGORY_CONCEPTS: Final[dict[str, Resource]] = {
 def reference_range(obx: er7.Segment, setup: Setup) -> Resource:
     """OBX-7 → referenceRange: bounds where it reads as such, the sender's own words always."""
     key = (obx.raw(7), "range " + obx.raw(6))
-    return setup.concepts.get(key) or setup.remember(key, _range(obx, setup))
+    return setup.memory.concepts.get(key) or setup.remember(key, _range(obx, setup))
 
 
 def _range(obx: er7.Segment, setup: Setup) -> Resource:

@@ -6,7 +6,6 @@ Rules that no official table shows. Sources: FHIR R4 blood pressure profile; HL7
 from __future__ import annotations
 
 import base64
-import re
 from typing import Final
 
 from adapters.hospital_hl7v2 import observation
@@ -31,7 +30,7 @@ _SAME_AS: Final = {
     "150023": _MEAN,
 }
 """Danish and ISO/IEEE 11073 codes of the same three measurements."""
-_MENTION = re.compile("|".join([_SYSTOLIC, *(code for code, same in _SAME_AS.items() if same == _SYSTOLIC)]))
+_SYSTOLICS: Final = (_SYSTOLIC, *(code for code, same in _SAME_AS.items() if same == _SYSTOLIC))
 _PANEL: Final[Resource] = {
     "coding": [{"system": LOINC, "code": "85354-9", "display": "Blood pressure panel with all children optional"}]
 }
@@ -59,7 +58,7 @@ def blood_pressures(work: Work, rows: list[Made], key: tuple[str, ...]) -> list[
 
     A pair: the same effective time, and the same OBX-4, neighbours in it (`1.0.1.1`, `1.0.1.2`), or neighbouring rows.
     """
-    if not any(_MENTION.search(row.noted.obx.line) for row in rows):
+    if not any(code in row.noted.obx.line for row in rows for code in _SYSTOLICS):
         return rows
     kinds = [_pressure(row) for row in rows]
     if _SYSTOLIC not in kinds or _DIASTOLIC not in kinds:

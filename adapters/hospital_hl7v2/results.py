@@ -118,13 +118,14 @@ def _report(work: Work, order: Order, encounter: str) -> Report | None:
 
 def _results(work: Work, report: Report) -> None:
     """Name the report's Observations in it."""
-    for row in report.rows:
-        if row.resource is None:
-            continue
-        reference = f"Observation/{row.resource['id']}"
-        report.resource.setdefault("result", []).append({"reference": reference})
-        work.note(report.reference, "result", "obx-result", "messages/ORU_R01.csv OBX", f"OBX[{row.noted.obx.index}]")
-        work.note_origin(reference, report.order.obr)
+    found = [(f"Observation/{row.resource['id']}", row) for row in report.rows if row.resource is not None]
+    if found:
+        report.resource["result"] = [{"reference": reference} for reference, _ in found]
+    if work.trace is not None:
+        for reference, row in found:
+            at = f"OBX[{row.noted.obx.index}]"
+            work.note(report.reference, "result", "obx-result", "messages/ORU_R01.csv OBX", at)
+            work.note_origin(reference, report.order.obr)
 
 
 def _observations(work: Work, report: Report, around: Around) -> None:
@@ -159,8 +160,7 @@ def _keep(work: Work, report: Report, row: Made) -> None:
 
 def _key(work: Work, order: Order) -> tuple[str, ...]:
     """Return the business key of the report: filler number and code; placer number; else the message and the place in it."""
-    code = order.obr.field(4)
-    words = work.setup.code_key(code)
+    words = work.setup.code_key(order.obr, 4)
     for segment, number, kind in (
         (order.obr, 3, "FILL"),
         (order.orc, 3, "FILL"),
@@ -216,7 +216,6 @@ def _is_imaging(obr: er7.Segment) -> bool:
 def _service_request(work: Work, order: Order, report: Resource, encounter: str) -> str:
     """Add the ServiceRequest that the report answers; the report only mentions it (`ENSURE`)."""
     obr, orc = order.obr, order.orc
-    code = obr.field(4)
     number = next(
         (
             made
@@ -230,7 +229,7 @@ def _service_request(work: Work, order: Order, report: Resource, encounter: str)
         if number
         else (work.setup.local("message"), work.control_id, str(obr.index))
     )
-    words = work.setup.code_key(code)
+    words = work.setup.code_key(obr, 4)
     resource: Resource = {"resourceType": "ServiceRequest", "id": work.ids.resource("ServiceRequest", *key, words)}
     rules.apply(work, obr, "OBR-ServiceRequest", resource)
     if orc is not None:
@@ -281,6 +280,8 @@ def _request_status(work: Work, order: Order, report_status: str) -> tuple[str, 
 
 def _link_children(work: Work, reports: list[Report]) -> None:
     """OBR-26 and OBR-29: results about an organism become members of the Observation that found it."""
+    if not any(report.order.obr.has(26) for report in reports):
+        return
     rows = {
         (report.order.obr.at(3), obx.at(3), obx.at(4)): row.resource
         for report in reports

@@ -9,21 +9,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.hospital_hl7v2.converters import CONVERTERS
+from adapters.hospital_hl7v2.converters import CONVERTERS, REMEMBERED
 from adapters.hospital_hl7v2.personal import Converter, Elements
+from adapters.hospital_hl7v2.setup import keep
 from adapters.hospital_hl7v2.work import Work, place
 from gateway.formats import er7
 from gateway.model import Resource
 from gateway.terminology.tables import Row
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """One row of a segment table. `path` is one or two element names; `many` says whether the last is a list."""
+    """One row of a segment table. `outer` and `last` are the names of its element; `many`: whether the last is a list."""
 
     number: int
-    path: tuple[str, ...]
+    outer: tuple[str, ...]
+    last: str
     many: bool
+    remembered: bool
     convert: Converter
     argument: str
     name: str
@@ -35,8 +38,10 @@ def compile_table(rows: Sequence[Row]) -> list[Rule]:
     return [
         Rule(
             number=int(row["field"].rpartition("-")[2]),
-            path=tuple(row["element"].removesuffix("[]").split(".")),
+            outer=tuple(row["element"].split(".")[:-1]),
+            last=row["element"].split(".")[-1].removesuffix("[]"),
             many=row["element"].endswith("[]"),
+            remembered=row["convert"] in REMEMBERED,
             convert=CONVERTERS[row["convert"]],
             argument=row["argument"],
             name=f"{row['field'].lower()}-{row['convert']}".replace("_", "-"),
@@ -57,6 +62,8 @@ def apply(
     fields = segment.fields
     count = len(fields)
     nulls: set[str] = set()
+    trace = work.trace
+    remembered = work.setup.memory.fields
     for rule in work.setup.tables.compiled(f"hl7v2/segments/{table}", "rules", compile_table):
         if rule.number >= count:
             continue
@@ -64,30 +71,49 @@ def apply(
         if not raw:
             continue
         if raw == er7.NULL:
-            nulls.add(rule.path[0])
+            nulls.add((*rule.outer, rule.last)[0])
             continue
-        made = rule.convert(work, segment, rule.number, rule.argument)
+        if trace is not None or not rule.remembered:
+            made = rule.convert(work, segment, rule.number, rule.argument)
+        elif (known := remembered.get((rule, raw))) is not None:
+            made, mentions = known
+            if mentions:
+                work.mention_again(mentions)
+        else:
+            made = _convert(work, segment, rule, raw)
         if made is None or made == []:
             continue
-        _set(target, rule, made)
-        if work.trace is not None:
+        if rule.outer or rule.many or type(made) is Elements:
+            _set(target, rule, made)
+        elif rule.last not in target:
+            target[rule.last] = made
+        if trace is not None:
             name = reference or f"{target['resourceType']}/{target['id']}"
             _note(work, rule, made, f"{within}." if within else "", name, place(segment, rule.number))
-    if work.trace is not None and not within:
+    if trace is not None and not within:
         work.note_origin(reference or f"{target['resourceType']}/{target['id']}", segment)
-    return {name for name in nulls if name not in target}
+    return {name for name in nulls if name not in target} if nulls else nulls
+
+
+def _convert(work: Work, segment: er7.Segment, rule: Rule, raw: str) -> Any:
+    """Convert, and remember what came of it unless something was odd, which has to be told every time."""
+    mentioned, noticed = len(work.mentioned), len(work.notices)
+    made = rule.convert(work, segment, rule.number, rule.argument)
+    if len(work.notices) == noticed:
+        keep(work.setup.memory.fields, (rule, raw), (made, tuple(work.mentioned[mentioned:])))
+    return made
 
 
 def _note(work: Work, rule: Rule, made: Any, prefix: str, reference: str, source: str) -> None:
     """Note what a rule set: the elements that a converter chose among, else the element of the table."""
-    *outer, last = (name.removesuffix("[]") for name in rule.path)
-    for name in dict.fromkeys(each.lstrip("_") for each in (made if isinstance(made, Elements) else (last,))):
+    outer = [name.removesuffix("[]") for name in rule.outer]
+    for name in dict.fromkeys(each.lstrip("_") for each in (made if isinstance(made, Elements) else (rule.last,))):
         work.note(reference, prefix + ".".join([*outer, name]), rule.name, rule.official, source)
 
 
 def _set(target: Resource, rule: Rule, made: Any) -> None:
-    *outer, last = rule.path
-    for name in outer:
+    last = rule.last
+    for name in rule.outer:
         if name.endswith("[]"):
             inner = target.setdefault(name[:-2], [{}])
             target = inner[0]

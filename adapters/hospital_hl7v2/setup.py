@@ -1,15 +1,15 @@
 """What a feed's file and the mapping tables say, made ready for look-ups: once per feed and process.
 
-It also keeps what many messages of a feed repeat (codes, times), so that the thousandth glucose costs one look-up.
-Nothing in these caches names a person.
+It also keeps what many messages of a feed repeat (codes, times, laboratories), so that the thousandth glucose costs one
+look-up. Nothing in these caches names a patient.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from adapters.hospital_hl7v2 import times
@@ -24,6 +24,9 @@ D_ECPR: Final = "urn:oid:1.2.208.176.1.6.1.3"
 """General system of regional replacement numbers; a region's own is this with its number behind."""
 
 _CACHE_SIZE_MAX: Final = 20_000
+_SYNTAXES_MAX: Final = 16
+K = TypeVar("K")
+V = TypeVar("V")
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){2,}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _NAME_OF_HL7_TABLE = re.compile(r"HL7-?(?P<table>\d{4})", re.IGNORECASE | re.ASCII)
@@ -65,6 +68,25 @@ class Naming:
         return f"urn:id:{self.feed.name}:{_urn_part(name)}" if name else ""
 
 
+Mentions = tuple[tuple[str, Resource], ...]
+"""What a field mentions beside its own value: reference and resource, in the order in which they were mentioned."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What texts of one syntax meant before. Values are shared by messages: nobody changes them."""
+
+    concepts: dict[tuple[str, str], Resource] = field(default_factory=dict)
+    moments: dict[str, times.Moment | None] = field(default_factory=dict)
+    unit_codes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    code_keys: dict[str, str] = field(default_factory=dict)
+    meanings: dict[str, Any] = field(default_factory=dict)
+    numbers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    entities: dict[tuple[str, str, str], Resource] = field(default_factory=dict)
+    references: dict[tuple[str, str], tuple[Resource, Mentions]] = field(default_factory=dict)
+    fields: dict[tuple[object, str], tuple[Any, Mentions]] = field(default_factory=dict)
+
+
 class Setup:
     """One feed's settings and tables as look-ups. Shared by all its messages; single-threaded by design."""
 
@@ -90,11 +112,18 @@ class Setup:
         self.events = {row["code"]: row["to"] for row in events}
         self.event_rows = {row["code"]: row["row"] for row in events}
         self._maps: dict[str, dict[str, Mapped]] = {}
-        self.concepts: dict[tuple[str, str], Resource] = {}
-        self.moments: dict[str, times.Moment | None] = {}
-        self.unit_codes: dict[str, tuple[str, str]] = {}
-        self.code_keys: dict[str, str] = {}
-        self.meanings: dict[str, object] = {}
+        self._memories: dict[er7.Syntax, Memory] = {}
+        self._syntax: er7.Syntax | None = None
+        self.memory = Memory()
+
+    def speak(self, syntax: er7.Syntax) -> None:
+        """Take up the memory of a message's separators and codec: the same text means another thing under others."""
+        if syntax is self._syntax:
+            return
+        if len(self._memories) >= _SYNTAXES_MAX:
+            self._memories.clear()
+        self._syntax = syntax
+        self.memory = self._memories.setdefault(syntax, Memory())
 
     def map(self, table: str, code: str) -> Mapped | None:
         """Return what `code` of `hl7v2/<table>-…` becomes; the feed's own codes (`[options.codes.0001]`) come first."""
@@ -116,30 +145,23 @@ class Setup:
 
     def moment(self, text: str) -> times.Moment | None:
         """Return the moment that a raw DTM states on this feed's wall clock, None when it is none."""
+        moments = self.memory.moments
         try:
-            return self.moments[text]
+            return moments[text]
         except KeyError:
-            if len(self.moments) > _CACHE_SIZE_MAX:
-                self.moments.clear()
-            moment = self.moments[text] = times.read(text, self.zone)
-            return moment
+            return keep(moments, text, times.read(text, self.zone))
 
     def remember(self, key: tuple[str, str], concept: Resource) -> Resource:
         """Keep a concept for the next message that says the same."""
-        if len(self.concepts) > _CACHE_SIZE_MAX:
-            self.concepts.clear()
-        self.concepts[key] = concept
-        return concept
+        return keep(self.memory.concepts, key, concept)
 
-    def code_key(self, part: er7.Part) -> str:
+    def code_key(self, segment: er7.Segment, number: int) -> str:
         """Return what a CWE is told apart by: its coding system and code, its words where it has no code."""
-        known = self.code_keys.get(part.raw)
+        raw = segment.first(number)
+        known = self.memory.code_keys.get(raw)
         if known is None:
-            if len(self.code_keys) > _CACHE_SIZE_MAX:
-                self.code_keys.clear()
-                self.meanings.clear()
-            known = f"{part.at(3)}|{part.at(1) or part.at(2) or part.at(4)}"
-            self.code_keys[part.raw] = known
+            part = segment.field(number)
+            known = keep(self.memory.code_keys, raw, f"{part.at(3)}|{part.at(1) or part.at(2) or part.at(4)}")
         return known
 
     def identifier_system(self, authority: er7.Part) -> str:
@@ -162,6 +184,14 @@ class Setup:
         if official:
             return f"http://terminology.hl7.org/CodeSystem/v2-{official['table']}"
         return universal_uri(name, "") or self.local(f"codes:{name}")
+
+
+def keep(cache: dict[K, V], key: K, value: V) -> V:
+    """Put into a cache, which is emptied when it is full; return the value."""
+    if len(cache) >= _CACHE_SIZE_MAX:
+        cache.clear()
+    cache[key] = value
+    return value
 
 
 def universal_uri(identifier: str, kind: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from adapters.hospital_hl7v2 import coded, datatypes, lineage
+from adapters.hospital_hl7v2.setup import keep
 from adapters.hospital_hl7v2.work import Field, Work
 from gateway.formats import er7
 from gateway.model import Mode, Resource
@@ -36,12 +37,17 @@ _NPI_TYPE: Final = "NPI"
 def _once(
     kind: str, part: er7.Part, work: Work, at: Field, make: Callable[[er7.Part, Work, Field], Resource | None]
 ) -> Resource | None:
+    if work.trace is not None:
+        return make(part, work, at)
     key = (kind, part.raw)
-    if key in work.references:
-        return work.references[key]
+    known = work.setup.memory.references.get(key)
+    if known is not None:
+        work.mention_again(known[1])
+        return known[0]
+    mentioned, noticed = len(work.mentioned), len(work.notices)
     made = make(part, work, at)
-    if made is not None:
-        work.references[key] = made
+    if made is not None and len(work.notices) == noticed:
+        keep(work.setup.memory.references, key, (made, tuple(work.mentioned[mentioned:])))
     return made
 
 
@@ -49,7 +55,9 @@ def mention(resource: Resource, work: Work, at: Field) -> str:
     """Add a resource that the message only mentions; return its reference."""
     if work.trace is not None:
         lineage.mentioned(work, resource, at)
-    return work.put(resource, Mode.ENSURE, shared=True)
+    reference = work.put(resource, Mode.ENSURE, shared=True)
+    work.mentioned.append((reference, {**resource}))
+    return reference
 
 
 def practitioner(part: er7.Part, work: Work, at: Field) -> Resource | None:

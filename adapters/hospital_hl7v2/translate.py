@@ -92,6 +92,7 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
     except er7.Unreadable as refused:
         done.reasons.append(Reason(refused.code, refused.at, refused.text))
         return done
+    setup.speak(message.syntax)
     code, event = _type(message)
     done.message_type = f"{code}^{event}" if event else code
     refusal = _refusal(message, code, event, setup)

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from adapters.hospital_hl7v2 import coded, datatypes, times
-from adapters.hospital_hl7v2.setup import Setup, squeeze
+from adapters.hospital_hl7v2.setup import Setup, keep, squeeze
 from gateway.formats import er7
 from gateway.model import Notice, Resource
 
@@ -53,9 +53,9 @@ def number(text: str, setup: Setup) -> tuple[str, Decimal] | None:
 
 def unit(raw: er7.Part, setup: Setup) -> tuple[str, str]:
     """Return (words, UCUM code) of OBX-6; the code is '' when the unit has none that we know."""
-    known = setup.unit_codes.get(raw.raw)
+    known = setup.memory.unit_codes.get(raw.raw)
     if known is None:
-        known = setup.unit_codes[raw.raw] = _unit(raw, setup)
+        known = keep(setup.memory.unit_codes, raw.raw, _unit(raw, setup))
     return known
 
 
@@ -88,18 +88,27 @@ def quantity(amount: Decimal, units: er7.Part | None, setup: Setup, comparator: 
 
 
 def read(segment: er7.Segment, setup: Setup) -> Value:
-    """Return the value of an OBX. An empty OBX-5 gives no element at all: the caller knows why it may be empty."""
-    value = Value()
+    """Return the value of an OBX. An empty OBX-5 gives no element at all: the caller knows why it may be empty.
+
+    The same number with the same unit is the same `Value`: do not change it.
+    """
     if not segment.has(5):
-        return value
-    repetitions = [part for part in segment.repetitions(5) if part]
+        return Value()
     kind = segment.at(2).upper()
+    if kind != "NM":
+        return _read(segment, setup, kind)
+    key = (segment.raw(5), segment.raw(6))
+    known: Value | None = setup.memory.numbers.get(key)
+    if known is not None:
+        return known
+    value = _read(segment, setup, kind)
+    return value if value.notices else keep(setup.memory.numbers, key, value)
+
+
+def _read(segment: er7.Segment, setup: Setup, kind: str) -> Value:
+    value = Value()
+    repetitions = [part for part in segment.repetitions(5) if part]
     units = segment.field(6)
-    if kind == "NM" and len(repetitions) == 1:
-        found = number(repetitions[0].at(1), setup)
-        if found is not None:
-            value.elements = {"valueQuantity": quantity(found[1], units, setup, found[0])}
-            return value
     if not repetitions:
         return value
     if kind in ATTACHMENT_TYPES:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from adapters.hospital_hl7v2 import coded, times
-from adapters.hospital_hl7v2.setup import Setup
+from adapters.hospital_hl7v2.setup import Mentions, Setup
 from gateway.fhir.ids import Ids
 from gateway.formats import er7
 from gateway.model import Change, Lane, Mode, Notice, PersonKey, RawMessage, Reason, Resource, Trace
@@ -61,8 +61,8 @@ class Work:
         """The reference of the message's encounter, '' when it names none."""
         self.control_id = message.segment("MSH").at(10) or raw.digest().hex()[:16]
         """MSH-10, else what the message's own bytes give."""
-        self.references: dict[tuple[str, str], Resource] = {}
-        """References made for people and places of this message, by kind and raw text."""
+        self.mentioned: list[tuple[str, Resource]] = []
+        """What the message mentions, reference and resource, each as often as it does."""
         self.origins: dict[str, list[er7.Segment]] = {}
         """The segments that each resource was made of, kept only while lineage is asked for."""
         self.members: dict[str, list[str]] = {}
@@ -90,6 +90,14 @@ class Work:
                 resource, mode, None if shared else self.lane, event_time or self.event_time, tuple(clear)
             )
         return reference
+
+    def mention_again(self, mentions: Mentions) -> None:
+        """Add what an earlier message mentioned with the same text. Copies: a device's rows add to their Device."""
+        self.mentioned += mentions
+        changes = self.changes
+        for reference, resource in mentions:
+            if reference not in changes:
+                changes[reference] = Change({**resource}, Mode.ENSURE, None, self.event_time)
 
     def moment(self, segment: er7.Segment, number: int) -> times.Moment | None:
         """Return the moment that a field states; tell a time that is none, and one whose offset had to be assumed."""

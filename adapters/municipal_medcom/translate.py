@@ -5,6 +5,7 @@ A message is taken whole or not at all, because its acknowledgement can only say
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -126,7 +127,19 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
         if not made.reasons:
             raise
         made.changes, made.notices = [], []
+        if made.message_type != acknowledgement.EVENT:
+            _refuse(made, message, context, raw)
     return made
+
+
+def _refuse(made: Translation, message: Message, context: Context, raw: RawMessage) -> None:
+    """Answer a message with invalid parts, unless one of them is needed for the answer: then nobody can be told."""
+    with contextlib.suppress(Exception):
+        _answer(made, message, context, raw)
+    read = fhirxml.loads if made.reply_content_type.endswith("xml") else json.loads
+    replies = [reply for reply in (made.reply, made.reply_reused) if reply is not None]
+    if any(validate(read(reply)) for reply in replies):
+        made.reply = made.reply_reused = None
 
 
 def _faults(part: Part) -> list[Reason]:

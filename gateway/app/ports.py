@@ -8,10 +8,10 @@ import socket
 def free(address: str) -> bool:
     """Return whether `host:port` can be listened on now."""
     host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, int(port)))
+            probe.bind((host.strip("[]"), int(port)))
         except (OSError, ValueError):
             return False
     return True

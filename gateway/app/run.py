@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from gateway.app import doors, garbage, processes, web, workers
+from gateway.app import doors, garbage, ports, processes, web, workers
 from gateway.app import parts as root
 from gateway.app.bugs import where
 from gateway.app.servers import servers_of
@@ -66,6 +66,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
     """Run every role of these settings inside the block."""
     refuse_unsafe(settings)
     _prepare(settings)
+    refuse_taken(settings)
     tell, traced = root.tell_of(settings, "gateway", metrics.Metrics())
     roles = settings.role_names()
     owner = f"gateway-{uuid.uuid4().hex[:8]}"
@@ -176,6 +177,20 @@ def refuse_unsafe(settings: Settings) -> None:
         unsafe.append("SUNDBRO_KAFKA_REPLICATION is 1: the loss of one broker loses messages")
     if unsafe:
         raise Misconfigured("not in production: " + "; ".join(unsafe))
+
+
+def refuse_taken(settings: Settings) -> None:
+    """Refuse an address that another program has, before anything is started. Raises Misconfigured.
+
+    The doors open last and look again: this only tells soon what they would tell after some seconds.
+    """
+    roles = settings.role_names()
+    wanted = {"SUNDBRO_HTTP": settings.http}
+    if "receive" in roles:
+        wanted |= {"SUNDBRO_MLLP": settings.mllp, "SUNDBRO_MLLP_TLS": settings.mllp_tls}
+    for name, address in wanted.items():
+        if address and not ports.free(address):
+            raise Misconfigured(f"{name}: cannot listen on {address}: another program has it")
 
 
 def up(settings: Settings) -> int:

@@ -19,10 +19,15 @@ _META = b'"meta":{'
 
 
 def prepare(resource: Resource) -> bytes:
-    """Return the body of a resource: compact UTF-8 JSON, meta present and without versionId and lastUpdated.
+    """Return the body of a resource: `arranged`, as compact UTF-8 JSON. Raises errors.Incorrect as that does."""
+    return json.dumps(arranged(resource))
 
-    Raises errors.Incorrect without a resourceType, without an id that FHIR allows (R4 datatypes, id), or with a meta
-    that is not an object. Nothing else is checked here. The resource is not changed.
+
+def arranged(resource: Resource, source: str = "") -> Resource:
+    """Return a copy, one level deep, in the order of a body: meta present and without versionId and lastUpdated.
+
+    `source` becomes meta.source where there is none. Raises errors.Incorrect without a resourceType, without an id that
+    FHIR allows (R4 datatypes, id), or with a meta that is not an object. Nothing else is checked here.
     """
     resource_type, logical_id, meta = resource.get("resourceType"), resource.get("id"), resource.get("meta", {})
     if not isinstance(resource_type, str) or not _TYPE.fullmatch(resource_type):
@@ -33,10 +38,12 @@ def prepare(resource: Resource) -> bytes:
         raise Incorrect("meta is an object", at=f"{resource_type}.meta")
     # The first three names keep their places when the resource's own values come over them.
     ordered = {"resourceType": "", "id": "", "meta": {}, **resource}
-    ordered["meta"] = {
-        name: value for name, value in meta.items() if name.lstrip("_") not in {"versionId", "lastUpdated"}
-    }
-    return json.dumps(ordered)
+    kept: Resource = {"source": source} if source else {}
+    for name, value in meta.items():
+        if name.lstrip("_") not in {"versionId", "lastUpdated"}:
+            kept[name] = value
+    ordered["meta"] = kept
+    return ordered
 
 
 def stamped(body: bytes, version: int, last_updated_iso: str) -> bytes:

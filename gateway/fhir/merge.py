@@ -101,6 +101,9 @@ def merge(
             return stored, state, False
     else:
         stamp = (1, event_time, _utc(received_at), feed)
+    if stored is None and not change.clear and change.mode is not Mode.PUT:
+        held = _first(change, said, stamp)
+        return _resource(resource_type, change.resource["id"], held), _state(held), False
     held = _read(resource_type, stored, state)
     known = (*held.floors.values(), *(part[0] for part in held.parts.values()))
     late = change.mode is not Mode.ENSURE and any(rank > 0 and event_time < when for rank, when, _, _ in known)
@@ -108,6 +111,13 @@ def merge(
         return stored, state, late
     _settle(held)
     return _resource(resource_type, change.resource["id"], held), _state(held), late
+
+
+def _first(change: Change, said: dict[str, Any], stamp: Stamp) -> _Held:
+    """Return what is known when this is the first thing that is said: all of it, and nothing else."""
+    weakly: Stamp = (0, *stamp[1:])
+    weak = {_group(change.resource["resourceType"], name) for name in change.weak} if change.mode is Mode.MERGE else ()
+    return _Held({}, {part: (weakly if part in weak else stamp, value) for part, value in said.items()})
 
 
 def put_state(event_time: dt.datetime, received_at: dt.datetime, feed: str) -> MergeState:
@@ -151,7 +161,7 @@ def _parts(resource_type: str, resource: Resource) -> Iterator[tuple[str, Any]]:
             for item in members.get(group.rpartition(".")[2], ()):
                 yield f"{group}#{_key(group, item)}", item
         elif group not in {"meta.versionId", "meta.lastUpdated"}:
-            yield group, dict(sorted(members.items()))
+            yield group, members if len(members) == 1 else dict(sorted(members.items()))
 
 
 @functools.cache
@@ -240,10 +250,8 @@ def _resource(resource_type: str, resource_id: str, held: _Held) -> Resource:
     for group, members in unions.items():
         target = meta if group.startswith("meta.") else found
         target[group.rpartition(".")[2]] = _union(group, members)
-    places = {name: place for place, name in enumerate(elements(resource_type))}
-    order = sorted(
-        found, key=lambda name: (places.get(name.lstrip("_"), len(places)), name.lstrip("_"), name[0] == "_")
-    )
+    places = _places(resource_type)
+    order = sorted(found, key=lambda name: (places.get(name, len(places)), name))
     head: Resource = {"resourceType": resource_type, "id": resource_id}
     if meta:
         head["meta"] = dict(sorted(meta.items()))

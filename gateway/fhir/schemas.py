@@ -151,8 +151,8 @@ def _choices(type_path: str) -> list[Law]:
 
     def law(value: Value) -> Broken | None:
         found = value.keys() & listed
-        if len(found) < 2 and not required:  # noqa: PLR2004
-            return None
+        if not required and len(found) == len({groups[name] for name in found}):
+            return None  # one name of each
         used = {name.lstrip("_"): groups[name] for name in found}
         for choice in required - {*used.values()}:
             return Broken("required", choice, f"one {choice}[x] is required")

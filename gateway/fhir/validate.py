@@ -28,30 +28,32 @@ from gateway.model import Resource
 __all__ = ["Issue", "validate"]
 
 
-def validate(resource: Resource) -> list[Issue]:
+def validate(resource: Resource, written: bytes | None = None) -> list[Issue]:
     """Return what is wrong with a resource; an empty list means that it is valid R4. Never raises for bad input.
 
-    Numbers are as `formats.json.loads` reads them. The resource is not changed. No issue repeats a value.
+    Numbers are as `formats.json.loads` reads them. `written` is the resource as JSON, for callers that have it; empty
+    where it holds what JSON cannot. The resource is not changed. No issue repeats a value.
     """
-    return [issue(_type_of(resource), fault) for fault in _faults(resource)]
+    return [issue(_type_of(resource), fault) for fault in _faults(resource, written)]
 
 
-def _faults(resource: Any) -> list[Fault]:
+def _faults(resource: Any, written: bytes | None = None) -> list[Fault]:
     resource_type = _type_of(resource)
     if not is_resource(resource_type):
         later = ", only of R4B" if is_r4b_only(resource_type) else ""
         return [Fault(("resourceType",), "resource-type", f"is not a resource type of R4{later}")]
-    written = whole.written(resource)
-    return _shape(resource_type, resource, written) or whole.faults(resource, written)
+    if written is None:
+        written = whole.written(resource)
+    return _shape(resource_type, resource) or whole.faults(resource, written)
 
 
-def _shape(resource_type: str, resource: Resource, written: bytes) -> list[Fault]:
+def _shape(resource_type: str, resource: Resource) -> list[Fault]:
     try:
         known = _schema(resource_type, Variant.PLAIN)(resource)
     except ValidationError:
         pass
     else:
-        if len(whole.written(known)) == len(written) > 0:
+        if known == resource:
             return []  # nothing was left out: no unknown element
     errors = _errors(resource_type, resource, Variant.COMPLETE)
     told = [error for error in errors if not explain.is_excused(resource_type, resource, error)]
@@ -86,7 +88,7 @@ def _contained(resource: Any) -> Any:
     """Validate a resource that another one contains: shape only, the rest is its container's."""
     resource_type = _type_of(resource)
     known = is_resource(resource_type)
-    faults = _shape(resource_type, resource, whole.written(resource)) if known else _faults(resource)
+    faults = _shape(resource_type, resource) if known else _faults(resource)
     if faults:
         raise schemas.failure(faults)
     return resource

@@ -209,7 +209,8 @@ def _configure(folder: Folder, max_connections: int) -> None:
         "socket_folder": str(folder.socket).replace("'", "''"),
         "shared_buffers_mb": str(_shared_buffers_mb()),
         "max_connections": str(max_connections),
-        "compression": "lz4" if _offers_lz4(folder.binaries) else "pglz",
+        "wal_compression": "lz4" if _offers_lz4(folder.binaries) else "off",
+        "toast_compression": "lz4" if _offers_lz4(folder.binaries) else "pglz",
         "local": str(local).replace("'", "''"),
     }
     path = folder.cluster / "postgresql.conf"

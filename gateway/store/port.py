@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway import errors
-from gateway.model import Mode, Position, Reason
+from gateway.model import Mode, Position, Reason, Resource
 from gateway.search.query import Index, Query
 
 
@@ -54,6 +54,8 @@ class Write:
     none); otherwise left alone. Times of events do not matter then."""
     state: str | None = None
     """Only a replay gives it: who stated which element, as `fhir.merge` keeps it, of a merged resource."""
+    resource: Resource | None = None
+    """What `body` holds, where the caller has it and it is to be merged: read again from the body otherwise."""
     deleted: bool = False
     """A deletion: the next version is a tombstone, unless something later is stored. mode is PUT, `body` is b''."""
 

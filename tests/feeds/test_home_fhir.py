@@ -226,7 +226,7 @@ def test_a_device_of_the_message_is_taken_without_its_patient():
     sent = device(patient={"reference": "Patient/p"}, text={"status": "generated", "div": "<div>x</div>"})
     translation = translated(bundle(sent, observation(device={"reference": "Device/d"})))
     made = next(change for change in translation.changes if change.resource["resourceType"] == "Device")
-    assert made.mode is Mode.MERGE
+    assert made.mode is Mode.ENSURE
     assert not {"patient", "text"} & set(made.resource)
     assert only(translation)["device"] == {"reference": f"Device/{made.resource['id']}"}
 

@@ -373,7 +373,7 @@ def test_an_instrument_is_one_device_whoever_uses_it_and_tells_readings_apart():
     other = translated(reading("pulse", 60, "BPM", origin=device(**serial), patient={"cpr": "0101019989"}))
     devices = [change for t in (one, other) for change in t.changes if change.resource["resourceType"] == "Device"]
     assert devices[0].resource == devices[1].resource
-    assert devices[0].mode is Mode.MERGE
+    assert devices[0].mode is Mode.ENSURE
     assert devices[0].lane is None
     assert devices[0].resource["type"]["coding"][0]["code"] == "MCI00013"
     assert only(one)["id"] != only(translated(reading("pulse", 60, "BPM")))["id"]

@@ -209,3 +209,7 @@ def test_what_the_sender_made_invalid_is_its_fault_at_its_place_wherever_it_trip
     assert made.reasons
     assert any(f".resource.{element}" in reason.at for reason in made.reasons)
     holds(made)
+    if kind != "Organization":  # without one nobody could be answered
+        assert made.reply is not None
+        header = json.loads(made.reply)["entry"][0]["resource"]
+        assert header["response"]["code"] == "fatal-error"

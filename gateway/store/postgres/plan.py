@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.fhir import body as bodies
 from gateway.fhir.merge import put_state
@@ -47,8 +47,7 @@ class Merge(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """An outbox row before it has a number. `key` decides its partition; version 0 is the reply of the message."""
 
     key: str
@@ -183,13 +182,16 @@ class Plan:
         versions: list[tuple[str, str, int]] = []
         unchanged = late = 0
         line = line_of(message.feed, message.lane)
+        precedence = Precedence(message.received_at, message.received_at, line)
         for write in message.writes:
             key = (self.types[write.type], write.id)
             row = self.rows.get(key)
             if row is None:
                 row = self.rows[key] = Row(key[0], write.id)
             before = row.version
-            if self._write(row, write, Precedence(write.event_time, message.received_at, line), message, seq):
+            if write.event_time is not precedence.event:
+                precedence = Precedence(write.event_time, message.received_at, line)
+            if self._write(row, write, precedence, message, seq):
                 late += 1
             if row.version > before:
                 versions.append((write.type, write.id, row.version))
@@ -246,7 +248,8 @@ class Plan:
                 return False
         stored, known = self._known(row)
         lane = Lane(write.lane) if write.lane else None
-        change = Change(json.loads(write.body), write.mode, lane, write.event_time, write.clear, write.weak)
+        said = write.resource if write.resource is not None else json.loads(write.body)
+        change = Change(said, write.mode, lane, write.event_time, write.clear, write.weak)
         resource, state, late = self.merge(stored, known, change, feed=message.feed, received_at=message.received_at)
         # What was PUT gets its state written down the first time.
         if resource is stored and state is known and row.state is not None:

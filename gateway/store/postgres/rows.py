@@ -9,7 +9,7 @@ import datetime as dt
 import functools
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.clock import instant
 from gateway.fhir import body as bodies
@@ -29,8 +29,7 @@ TOMBSTONE = b"\0" * 16
 """The digest of a deletion; no body has it."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Precedence:
+class Precedence(NamedTuple):
     """What decides which of two whole contents of a resource stays: the greater one; of equals the later arrival.
 
     `event` alone would not do: two lanes are read in no fixed order, so that equal event times would let the order of
