@@ -25,6 +25,7 @@ from gateway.app.bugs import where
 from gateway.errors import Misconfigured, Unavailable
 from gateway.observe import events, metrics
 from gateway.operate.reconcile import reconcile
+from gateway.publish.order import OrderPublisher
 from gateway.publish.publisher import Publisher
 from gateway.settings import Settings
 from gateway.store import folder
@@ -84,6 +85,14 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
                 retention_hours=settings.fhir_retention_hours,
             )
             await stack.enter_async_context(_role("publish", publisher.run, tell))
+            order = OrderPublisher(
+                owner=owner,
+                backbone=parts.backbone,
+                store=parts.store,
+                tell=tell,
+                raw_retention_hours=settings.raw_retention_hours,
+            )
+            await stack.enter_async_context(_role("publish-order", order.run, tell))
         if "translate" in roles:
             for number in range(workers.translators_of(settings)):
                 name = f"translate-{number + 1}"
@@ -91,8 +100,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
                 work = functools.partial(workers.supervise, settings, url, name, tell, ready[-1])
                 await stack.enter_async_context(_role(name, work, tell))
             if not workers.translators_of(settings):
-                here = workers.translator(parts, owner)
-                await stack.enter_async_context(_role("translate", here.run, tell))
+                here = functools.partial(workers.translate, parts, owner)
+                await stack.enter_async_context(_role("translate", here, tell))
             await stack.enter_async_context(_role("lag", lambda stop: _measure_lag(parts, stop), tell))
         await stack.enter_async_context(_role("expire", lambda stop: _expire(parts, stop), tell))
         served = await stack.enter_async_context(web.serving(parts, roles))

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from gateway.model import Mode, Position, Reason
 from gateway.search.query import Index, Query
+from gateway.store.order import Order
 
 
 class MessageState(enum.StrEnum):
@@ -214,6 +215,8 @@ class OutboxRow:
 
 class Store(Protocol):
     """See the module's first lines for the promise."""
+
+    order: Order
 
     async def start(self) -> None:
         """Connect and bring the schema to head. Raises `errors.Unavailable`, or `errors.Misconfigured` when the

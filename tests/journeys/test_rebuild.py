@@ -58,13 +58,6 @@ def test_a_store_rebuilt_from_the_log_is_the_same_but_for_times_of_reception(
             one.pop("lag_seconds")
         assert again == sums
         assert set(second) == set(first)
-        feeds = feeds_of(gateway)
-        shared = 0
         for name, found in first.items():
-            assert content(second[name][-1].body) == content(found[-1].body), name
-            if len(feeds[name]) > 1 or not found[-1].lane:
-                shared += 1
-                continue
             assert [TIME.sub(b"", one.body) for one in second[name]] == [TIME.sub(b"", one.body) for one in found], name
             assert [one.lane for one in second[name]] == [one.lane for one in found], name
-        assert 0 < shared < len(first) / 10

@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.errors import Fenced, Unavailable
 from gateway.model import Mode
 from gateway.store.port import Advance, Applied, AppliedMessage, Batch, MessageWrite
-from gateway.store.postgres import statements
+from gateway.store.postgres import order, statements
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.inbox import Inbox, Marks
 from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Mention, Merge, Outgoing, Plan
@@ -104,6 +104,8 @@ class Transactor:
                     for one in advances
                 ]
                 await connection.execute(_SQL["move_positions"], advances[0].group, *_columns(moved))
+                if messages and not await order.enter(connection, messages, plan.rows.values(), plan.inbox):
+                    raise _OutdatedError
         return applied
 
     async def _look(self, connection: Connection, messages: Sequence[MessageWrite]) -> Plan:
