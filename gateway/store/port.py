@@ -171,6 +171,7 @@ class MessageRow:
     duplicate_of: str = ""
     reply: bytes | None = None
     reply_content_type: str = ""
+    provenance: str = ""  # id of its Provenance, where it made something
 
 
 @dataclass(frozen=True, slots=True)
