@@ -132,7 +132,10 @@ def rejected(
         str, typer.Option(metavar="RECEIPT", help="Write the raw message of one receipt to standard output.")
     ] = "",
 ) -> None:
-    """List rejected messages of a feed with their reasons, one JSON object a line."""
+    """List messages of a feed that were rejected, whole or in part, with their reasons, one JSON object a line.
+
+    `state` says which: `rejected`, or `stored` where some of it was refused and the rest, named in `resources`, is good.
+    """
     from gateway.app import asking  # noqa: PLC0415
 
     raise typer.Exit(_run(asking.rejected(_settings(), feed, count=count, raw=raw)))

@@ -43,6 +43,7 @@ STOP_SECONDS_MAX = 60.0
 DRAIN_SECONDS_MAX = 120.0
 COMMAND_SECONDS_MAX = 120.0
 FEEDS = ("hospital", "municipal", "home")
+UNPUBLISHED = "select exists (select from outbox) or exists (select from order_entry)"
 
 
 def free_port() -> int:
@@ -324,7 +325,7 @@ class Gateway:
         return {one["feed"]: one for one in json.loads(self.command("feeds", "--json"))}
 
     def drained(self, *, published: bool = True) -> None:
-        """Wait until no message waits for a translator, and (`published`) no version for the publisher."""
+        """Wait until no message waits for a translator, and (`published`) no version and no entry for the publisher."""
         asyncio.run(self._drained(published=published))
 
     async def _drained(self, *, published: bool) -> None:
@@ -335,7 +336,7 @@ class Gateway:
                 rows = await connection.fetch("select topic, part, next_offset from position where grp = 'translate'")
                 read = {(row["topic"], row["part"]): row["next_offset"] for row in rows}
                 waiting = {key: end - read.get(key, 0) for key, (_, end) in bounds.items() if end > read.get(key, 0)}
-                if not waiting and not (published and await connection.fetchval("select count(*) from outbox")):
+                if not waiting and not (published and await connection.fetchval(UNPUBLISHED)):
                     return
                 assert time.monotonic() < until, f"not drained, {waiting} wait; {self.last_words()}"
                 await asyncio.sleep(0.05)

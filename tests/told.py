@@ -12,6 +12,8 @@ from tests.messages import Person
 def told_about(people: Iterable[Person], gateway: Gateway, traces: Sequence[bytes] = ()) -> dict[str, list[str]]:
     """Return where a number (with or without hyphen) or a family name of these people was told: {place: [lines]}."""
     people = list(people)
+    if not people:
+        return {}  # nobody to be told about: no journey of this run took a person
     names = {person.family for person in people}
     numbers = {person.cpr for person in people}
     words = re.compile("|".join([*names, *numbers, *(f"{number[:6]}-{number[6:]}" for number in numbers)]))

@@ -17,6 +17,7 @@ from gateway.observe import events, logs, traces
 from gateway.search.index import extract
 from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedPostgres, running_url
+from gateway.store.order import OPENINGS
 from gateway.store.port import Store
 from gateway.store.postgres.store import PostgresStore
 from gateway.translate import registry
@@ -121,6 +122,9 @@ async def parts(settings: Settings, database_url: str, tell: events.Tell) -> Asy
         stack.push_async_callback(backbone.stop)
         await backbone.start()
         await backbone.ensure(
-            [TopicSpec(f"raw.{name}", settings.partitions, settings.raw_retention_hours) for name in stations]
+            [
+                TopicSpec(OPENINGS, 1),
+                *(TopicSpec(f"raw.{name}", settings.partitions, settings.raw_retention_hours) for name in stations),
+            ]
         )
         yield Parts(settings, ids, stations, store, backbone, tell, SystemClock(), database_url)

@@ -26,6 +26,7 @@ from gateway.app.servers import servers_of
 from gateway.errors import Misconfigured, Unavailable
 from gateway.observe import events, metrics
 from gateway.operate.reconcile import reconcile
+from gateway.publish.order import OrderPublisher
 from gateway.publish.publisher import Publisher
 from gateway.settings import Settings
 from gateway.store import folder
@@ -89,6 +90,14 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
                 retention_hours=settings.fhir_retention_hours,
             )
             await stack.enter_async_context(_role("publish", publisher.run, tell))
+            order = OrderPublisher(
+                owner=owner,
+                backbone=parts.backbone,
+                store=parts.store,
+                tell=tell,
+                raw_retention_hours=settings.raw_retention_hours,
+            )
+            await stack.enter_async_context(_role("publish-order", order.run, tell))
         if "translate" in roles:
             for number in range(workers.translators_of(settings)):
                 name = f"translate-{number + 1}"
@@ -97,8 +106,8 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
                 work = functools.partial(processes.supervise, program, settings, url, tell, ready[-1])
                 await stack.enter_async_context(_role(name, work, tell))
             if not workers.translators_of(settings):
-                here = workers.translator(parts, owner)
-                await stack.enter_async_context(_role("translate", here.run, tell))
+                here = functools.partial(workers.translate, parts, owner)
+                await stack.enter_async_context(_role("translate", here, tell))
             await stack.enter_async_context(_role("lag", lambda stop: _measure_lag(parts, stop), tell))
         await stack.enter_async_context(_role("expire", lambda stop: _expire(parts, stop), tell))
         listening, servers = web.listen(settings.http), servers_of(settings) if roles & HTTP_ROLES else 1

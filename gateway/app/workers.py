@@ -8,6 +8,7 @@ import functools
 import os
 import sys
 import uuid
+from typing import Any
 
 import uvloop
 
@@ -16,6 +17,8 @@ from gateway.app import parts as root
 from gateway.errors import Unavailable
 from gateway.observe import events
 from gateway.settings import Settings
+from gateway.store.order import retention_hours
+from gateway.translate.repeat import Repeater
 from gateway.translate.worker import Translator
 
 RETRY_SECONDS = 0.5
@@ -29,19 +32,21 @@ def translators_of(settings: Settings) -> int:
     return -(-cores * 2 // 3) if cores > 1 else 0  # of a message's processor time two thirds are translation (measured)
 
 
-def translator(parts: root.Parts, owner: str) -> Translator:
-    """Return a translator made of these parts."""
-    return Translator(
-        owner=owner,
-        stations=parts.stations,
-        topics=parts.topics,
-        partitions=parts.settings.partitions,
-        backbone=parts.backbone,
-        store=parts.store,
-        tell=parts.tell,
-        clock=parts.clock,
-        batch_max=parts.settings.batch_max,
-    )
+async def translate(parts: root.Parts, owner: str, stop: asyncio.Event) -> None:
+    """Translate until `stop`; an empty store is first filled in the order that another one kept."""
+    given: dict[str, Any] = {
+        "owner": owner,
+        "stations": parts.stations,
+        "topics": parts.topics,
+        "partitions": parts.settings.partitions,
+        "backbone": parts.backbone,
+        "store": parts.store,
+        "tell": parts.tell,
+        "clock": parts.clock,
+        "batch_max": parts.settings.batch_max,
+    }
+    await Repeater(retention_hours=retention_hours(parts.settings.raw_retention_hours), **given).run(stop)
+    await Translator(**given).run(stop)
 
 
 async def _translate(name: str, settings: Settings, tell: events.Tell, stop: asyncio.Event) -> None:
@@ -51,7 +56,7 @@ async def _translate(name: str, settings: Settings, tell: events.Tell, stop: asy
             async with root.parts(settings, settings.database_url, tell) as parts:
                 garbage.collect_rarely()
                 processes.say_ready()
-                await translator(parts, f"{name}-{uuid.uuid4().hex[:8]}").run(stop)
+                await translate(parts, f"{name}-{uuid.uuid4().hex[:8]}", stop)
         except Unavailable as error:
             tell(events.PartUnavailable("translate", type(error).__name__, RETRY_SECONDS))
             with contextlib.suppress(TimeoutError):

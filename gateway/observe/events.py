@@ -199,6 +199,23 @@ class WorkerFenced(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRepeated(Observation):
+    """An empty store is filled from the log, in the order in which the store that kept this book applied it."""
+
+    book: str
+    level: ClassVar[str] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBegun(Observation):
+    """From here on the store keeps the order of application in a book of its own, after the one it repeated, if any."""
+
+    book: str
+    after: str
+    level: ClassVar[str] = "info"
+
+
+@dataclass(frozen=True, slots=True)
 class VersionPublished(Observation):
     """Resource versions are on fhir.<Type>; `lag_seconds` is from commit to published, of the oldest."""
 

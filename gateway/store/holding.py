@@ -21,13 +21,19 @@ Key = tuple[str, int]
 
 
 class Holding:
-    """The partitions that one worker holds. `next` is where it reads on; the worker moves it as it goes."""
+    """The partitions that one worker holds. `next` is where it reads on; the worker moves it as it goes.
 
-    def __init__(self, store: Store, group: str, owner: str, wanted: Sequence[Key]) -> None:
+    `limit` is how many it may hold; None is a fair share among those that are alive.
+    """
+
+    def __init__(
+        self, store: Store, group: str, owner: str, wanted: Sequence[Key], *, limit: int | None = None
+    ) -> None:
         self._store = store
         self._group = group
         self._owner = owner
         self._wanted = wanted
+        self._limit = limit
         self._renewed = -math.inf
         self.leases: dict[Key, Lease] = {}
         self.next: dict[Key, int] = {}
@@ -41,7 +47,9 @@ class Holding:
         now = time.monotonic()
         if now - self._renewed < RENEW_SECONDS:
             return None
-        claimed = await self._store.claim(self._group, self._owner, self._wanted, seconds=LEASE_SECONDS)
+        claimed = await self._store.claim(
+            self._group, self._owner, self._wanted, limit=self._limit, seconds=LEASE_SECONDS
+        )
         leases = {(lease.topic, lease.partition): lease for lease in claimed}
         for key, lease in leases.items():
             held = self.leases.get(key)

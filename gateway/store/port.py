@@ -19,6 +19,7 @@ from typing import Protocol
 from gateway import errors
 from gateway.model import Mode, Position, Reason, Resource
 from gateway.search.query import Index, Query
+from gateway.store.order import Order
 
 
 class MessageState(enum.StrEnum):
@@ -219,6 +220,7 @@ class MessageRow:
     duplicate_of: str = ""
     reply: bytes | None = None
     reply_content_type: str = ""
+    provenance: str = ""  # id of its Provenance, where it made something
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +265,8 @@ class OutboxRow:
 
 class Store(Protocol):
     """See the module's first lines for the promise."""
+
+    order: Order
 
     async def start(self) -> None:
         """Connect and bring the schema to head. Raises `errors.Unavailable`, or `errors.Misconfigured` when the

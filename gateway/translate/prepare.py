@@ -31,6 +31,12 @@ class Prepared:
     write: MessageWrite
     translation: Translation
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Return `Type/id` of what the message makes, its Provenance aside."""
+        write = self.write
+        return tuple(dict.fromkeys(f"{each.type}/{each.id}" for each in write.writes if each.id != write.provenance))
+
 
 def letter_of(raw: RawMessage, translation: Translation) -> str:
     """Return what names the message in its feed: the adapter's word, else control id and SHA-256 of the body.

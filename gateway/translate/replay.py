@@ -53,7 +53,9 @@ class Difference:
 
 @dataclass(slots=True)
 class Comparison:
-    """What a replay would do. `accepted` and `refused` are receipts of messages whose fate would change."""
+    """What a replay would do. `accepted` and `refused` are receipts of messages whose fate would change; `remade` of those
+    that stay stored and make other resources than before.
+    """
 
     feed: str
     messages: int = 0
@@ -65,6 +67,9 @@ class Comparison:
     gone: list[Difference] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    remade: list[str] = field(default_factory=list)
+    provenances: dict[str, str] = field(default_factory=dict)
+    """Of refused messages: the id of the Provenance that says what they made."""
     folded: dict[Key, Folded] = field(default_factory=dict)
     prepared: dict[str, Prepared] = field(default_factory=dict)
     """The replayed feed's messages by receipt: what `carry_out` writes again when something of theirs differs."""
@@ -110,6 +115,9 @@ class Fold:
             self.result.accepted.append(row.receipt)
         if not stored and row.state is MessageState.STORED:
             self.result.refused.append(row.receipt)
+            self.result.provenances[row.receipt] = row.provenance
+        elif stored and set(prepared.made) != set(row.resources):
+            self.result.remade.append(row.receipt)
 
 
 async def compare(

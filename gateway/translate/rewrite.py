@@ -35,7 +35,7 @@ async def carry_out(found: Comparison, store: Store) -> Done:
     last = next(reversed(found.prepared), "")
     for difference in found.gone:
         by_message.setdefault(last, []).append(_deletion(difference, found))
-    for receipt in [*found.accepted, *found.refused]:
+    for receipt in [*found.accepted, *found.refused, *found.remade]:
         by_message.setdefault(receipt, [])
     done = Done()
     messages = [_message(found, receipt, writes, store) for receipt, writes in by_message.items() if receipt]
@@ -59,11 +59,18 @@ async def _apply(messages: list[MessageWrite], store: Store, done: Done) -> None
 
 
 async def _message(found: Comparison, receipt: str, writes: list[Write], store: Store) -> MessageWrite:
-    """Return the message again with what it writes now: its own Provenance, brought up to date, goes with it."""
-    message = found.prepared[receipt].write
-    message.made = tuple(f"{each.type}/{each.id}" for each in message.writes if each.id != message.provenance)
+    """Return the message again with what it writes now: its own Provenance goes with it, brought up to date, or deleted where
+    the message makes nothing any more.
+    """
+    prepared = found.prepared[receipt]
+    message = prepared.write
+    message.made = prepared.made
     provenance = next((write for write in message.writes if write.id == message.provenance), None)
-    if provenance is not None:
+    if old := found.provenances.get(receipt):
+        current = await store.read("Provenance", old)
+        if current is not None and not current.deleted:
+            writes = [*writes, _deletion(Difference(f"Provenance/{old}", current.version), found)]
+    elif provenance is not None:
         current = await store.read("Provenance", provenance.id)
         provenance.expect = current.version if current else 0
         writes = [*writes, provenance]

@@ -63,8 +63,9 @@ class Translator:
         self._stations = stations
         self._topics = topics
         # A partition of every feed with one translator: a person's messages of all feeds then meet in one place.
-        wanted = [(topic, partition) for partition in range(partitions) for topic in topics]
-        self._holding = Holding(store, GROUP, owner, wanted)
+        self._raw = [(topic, partition) for partition in range(partitions) for topic in topics]
+        self._owner = owner
+        self._holding = Holding(store, GROUP, owner, self._raw)
         self._backbone = backbone
         self._store = store
         self._tell = tell
@@ -73,6 +74,8 @@ class Translator:
         self._stopped: set[str] = set()
         self._limits = {name: RejectionLimit(station.feed) for name, station in stations.items()}
         self._writes_a_message = 1
+        self._strict = False
+        """Whether nothing may be applied before what stands before it: else a bug stops its own partition alone."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises whatever an adapter raised: a bug, after which the role starts again."""
@@ -121,16 +124,20 @@ class Translator:
         if not wants:
             await asyncio.sleep(0.2)
             return []
-        most = min(self._batch, max(1, WRITES_MAX // self._writes_a_message))
-        return await self._backbone.fetch(wants, records_max=most, wait_seconds=RENEW_SECONDS / 2)
+        delivered = await self._backbone.fetch(wants, records_max=self._most(), wait_seconds=RENEW_SECONDS / 2)
+        delivered.sort(key=lambda one: one.record.timestamp_ms)  # stable: a partition's own order is kept below
+        return _in_partition_order(delivered)
+
+    def _most(self) -> int:
+        """Return how many messages the next batch may have."""
+        return min(self._batch, max(1, WRITES_MAX // self._writes_a_message))
 
     async def _translate(self, delivered: list[Delivered]) -> Work:
-        """Prepare a batch in the order of reception; positions move past exactly what was prepared."""
+        """Prepare a batch in the order given; positions move past exactly what was prepared."""
         work = Work()
-        delivered.sort(key=lambda one: one.record.timestamp_ms)  # stable: a partition's own order is kept below
         broken: set[tuple[str, int]] = set()
         writes = 0
-        for count, one in enumerate(_in_partition_order(delivered), start=1):
+        for count, one in enumerate(delivered, start=1):
             position = one.position
             key = (position.topic, position.partition)
             if key in broken or key not in self._holding.next:
@@ -142,6 +149,8 @@ class Translator:
             except Exception as bug:  # noqa: BLE001  a bug: what came before is applied, then it is raised
                 broken.add(key)
                 work.bug = bug
+                if self._strict:
+                    break
                 continue
             prepared.translation.changes.clear()  # in the writes now, as bytes: a batch is large
             work.prepared.append(prepared)

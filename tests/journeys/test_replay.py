@@ -123,3 +123,43 @@ def test_what_the_api_wrote_is_left_alone(alone: Gateway) -> None:
     assert alone.get(f"/fhir/{observation(mine)}").json()["note"] == [{"text": "seen"}]
     assert alone.get(f"/fhir/{observation(deleted)}").status_code == 410
     assert {f"{observation(mine)}/2", f"{observation(deleted)}/2"} <= published(alone)
+
+
+def test_the_provenance_of_a_message_says_what_it_makes_now(alone: Gateway) -> None:
+    """Also of one that makes less than before, and of one that is refused: nothing points at what is gone."""
+    people = People(950)
+    person = people.one()
+    pulse, temperature = reading(person), reading(person, kind="temperature", unit="Cel", value="36,4")
+    comma = json.dumps({**temperature, "patient": {"cpr": people.one().cpr}}).encode()
+    for one in (pulse, temperature):
+        del one["patient"]
+    partly = alone.sent("home", json.dumps({"patient": {"cpr": person.cpr}, "readings": [pulse, temperature]}).encode())
+    assert (partly["state"], len(partly["reasons"])) == ("stored", 1)
+    assert alone.sent("home", comma)["state"] == "rejected"
+    assert [(one["state"], one["resources"]) for one in alone.lines("rejected", "home")] == [
+        ("rejected", []),
+        ("stored", partly["resources"]),
+    ]
+
+    def pointed_at() -> dict[str, set[str]]:
+        """Provenance id and version → its targets."""
+        return {
+            f"{one['id']}/{one['meta']['versionId']}": {target["reference"] for target in one["target"]}
+            for one in alone.resources("Provenance")
+        }
+
+    ((own, before),) = pointed_at().items()
+    own = own.removesuffix("/1")
+    for version in (2, 4):
+        (alone.feeds / "home.toml").write_text(FEED.replace("decimal_comma = false", "decimal_comma = true"))
+        assert len(replay(alone)["accepted"]) == 1
+        told = pointed_at()
+        assert len(told.pop(f"{own}/{version}") - before) == 1
+        ((other, targets),) = told.items()
+        assert other.endswith(f"/{version - 1}")
+        assert len([target for target in targets if target.startswith("Observation/")]) == 1
+        (alone.feeds / "home.toml").write_text(FEED)
+        assert len(replay(alone)["refused"]) == 1
+        assert pointed_at() == {f"{own}/{version + 1}": before}
+        assert alone.get(f"/fhir/Provenance/{other.partition('/')[0]}").status_code == 410
+        assert differences(replay(alone, "--dry-run")) == NOTHING

@@ -114,6 +114,10 @@ class Inbox:
             return Verdict.REUSED, None
         return Verdict.NEW, None
 
+    def unseen(self, marks: Marks) -> bool:
+        """Say whether the store knew the envelope around no other letter when it was asked (this batch aside)."""
+        return marks.envelope is not None and marks.envelope + marks.letter not in self.envelopes
+
     def control_reused(self, marks: Marks) -> bool:
         """Say whether the message number was seen on another message of the feed."""
         return marks.control is not None and _other(self.controls, marks.control, marks.letter)

@@ -159,4 +159,5 @@ def _message(row: Mapping[str, Any]) -> MessageRow:
         duplicate_of=row["first"],
         reply=row["reply"],
         reply_content_type=row["reply_type"],
+        provenance=row["provenance"],
     )

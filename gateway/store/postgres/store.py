@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Unavailable
 from gateway.search.query import Query
+from gateway.store.order import Order
 from gateway.store.port import (
     Applied,
     Batch,
@@ -25,6 +26,7 @@ from gateway.store.port import (
 from gateway.store.postgres import leases, migrate, outbox, statements
 from gateway.store.postgres.connections import Connections
 from gateway.store.postgres.indexing import Indexing
+from gateway.store.postgres.order import PostgresOrder
 from gateway.store.postgres.plan import Extract, Merge
 from gateway.store.postgres.reads import Reads
 from gateway.store.postgres.search import Searches
@@ -77,6 +79,7 @@ class PostgresStore:
         planning = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
         self._search_connections = Connections(url, schema, size=searches_max, settings=planning)
         self._searches = Searches(self._search_connections, self._indexing)
+        self.order: Order = PostgresOrder(self._connections, schema)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
         self._writer = Writer(

@@ -22,7 +22,7 @@ from gateway.clock import Clock
 from gateway.errors import Fenced, Unavailable
 from gateway.model import Mode
 from gateway.store.port import Advance, Applied, AppliedMessage, Batch, MessageWrite
-from gateway.store.postgres import statements
+from gateway.store.postgres import order, statements
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.inbox import Inbox, Marks
 from gateway.store.postgres.indexing import Indexing
@@ -117,6 +117,8 @@ class Transactor:
                     for one in advances
                 ]
                 await connection.execute(_SQL["move_positions"], advances[0].group, *_columns(moved))
+                if messages and not await order.enter(connection, messages, plan.rows.values(), plan.inbox):
+                    raise OutdatedError
         return applied
 
     async def _look(self, connection: Connection, messages: Sequence[MessageWrite]) -> Plan:

@@ -1,5 +1,6 @@
 -- One transaction of `apply`, in the order in which it runs. Every writer takes its locks in this order: reading
--- position, message letters, current rows by (type, id), outbox heads by part, counts by (feed, part).
+-- position, message letters, current rows by (type, id), outbox heads by part, counts by (feed, part), and translators
+-- last the book of the order of application.
 
 -- name: positions
 -- The reading positions, held until the commit: $1 group, $2 topics, $3 partitions. `held`: the lease still runs.

@@ -4,14 +4,15 @@
 -- $1 receipt.
 select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping,
        coalesce(f.made, m.made) as made, coalesce(f.reasons, m.reasons) as reasons, coalesce(f.receipt, '') as first,
-       coalesce(f.reply, m.reply) as reply, coalesce(f.reply_type, m.reply_type) as reply_type
+       coalesce(f.reply, m.reply) as reply, coalesce(f.reply_type, m.reply_type) as reply_type,
+       m.provenance
   from message m left join message f on f.seq = m.duplicate_of
  where m.receipt = $1;
 
 -- name: rejected
 -- Messages of a feed with reasons, newest first: $1 feed, $2 how many, $3 below this receipt (null: from the newest).
 select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
-       m.reasons, '' as first, m.reply, m.reply_type
+       m.reasons, '' as first, m.reply, m.reply_type, m.provenance
   from message m
  where m.feed = $1 and m.reasons is not null
    and ($3::text is null or (m.stored, m.seq) < (select b.stored, b.seq from message b where b.receipt = $3))
@@ -20,7 +21,7 @@ select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.s
 -- name: made
 -- Messages that made versions of a resource, oldest version first: $1 type, $2 id.
 select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
-       m.reasons, '' as first, m.reply, m.reply_type
+       m.reasons, '' as first, m.reply, m.reply_type, m.provenance
   from (
     select message, min(version) as version from (
       select message, version from resource where type = $1 and id = $2
@@ -37,7 +38,7 @@ select feed, sum(stored)::bigint as stored, sum(rejected)::bigint as rejected, s
 -- name: journal
 -- First arrivals in the order in which they were applied: $1 after this seq, $2 how many.
 select m.feed, m.receipt, m.state, m.topic, m.part, m.at_offset, m.received, m.stored, m.type, m.mapping, m.made,
-       m.reasons, '' as first, m.reply, m.reply_type
+       m.reasons, '' as first, m.reply, m.reply_type, m.provenance
   from message m where m.first order by m.stored, m.seq;
 
 -- name: stop_feed
