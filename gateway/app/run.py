@@ -11,11 +11,13 @@ import contextlib
 import functools
 import os
 import signal
+import socket
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import uvloop
 
@@ -70,8 +72,6 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
     refuse_taken(settings)
     tell, traced = root.tell_of(settings, "gateway", metrics.Metrics())
     roles = settings.role_names()
-    owner = f"gateway-{uuid.uuid4().hex[:8]}"
-    ready: list[asyncio.Event] = []
     async with contextlib.AsyncExitStack() as stack:
         if traced:
             stack.callback(traced.stop)
@@ -79,53 +79,76 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         url = await stack.enter_async_context(root.database(settings, tell=tell))
         await imports
         parts = await stack.enter_async_context(root.parts(settings, url, tell))
+        family = _Family(parts, url, stack)
+        await family.behind(roles)
+        listening = await family.listening() if roles & HTTP_ROLES else web.listen(settings.http)
+        served = await stack.enter_async_context(web.serving(parts, roles, listening))
+        mllp = await stack.enter_async_context(doors.opened(parts, served.intake)) if "receive" in roles else ""
+        await family.ready()
+        garbage.collect_rarely()
+        yield Running(parts, served.address, mllp)
+
+
+@dataclass(slots=True)
+class _Family:
+    """The roles of a gateway as they are started: within this process, or in processes beside it."""
+
+    parts: root.Parts
+    url: str
+    stack: contextlib.AsyncExitStack
+    waited_for: list[asyncio.Event] = field(default_factory=list)
+
+    async def behind(self, roles: frozenset[str]) -> None:
+        """Start what works behind the doors."""
+        parts, settings = self.parts, self.parts.settings
+        owner = f"gateway-{uuid.uuid4().hex[:8]}"
         if "publish" in roles:
-            publisher = Publisher(
-                owner=owner,
-                partitions=settings.partitions,
-                backbone=parts.backbone,
-                store=parts.store,
-                tell=tell,
-                clock=parts.clock,
-                retention_hours=settings.fhir_retention_hours,
-            )
-            await stack.enter_async_context(_role("publish", publisher.run, tell))
-            order = OrderPublisher(
-                owner=owner,
-                backbone=parts.backbone,
-                store=parts.store,
-                tell=tell,
-                raw_retention_hours=settings.raw_retention_hours,
-            )
-            await stack.enter_async_context(_role("publish-order", order.run, tell))
+            given: dict[str, Any] = {
+                "owner": owner,
+                "backbone": parts.backbone,
+                "store": parts.store,
+                "tell": parts.tell,
+            }
+            hours = settings.fhir_retention_hours
+            publisher = Publisher(partitions=settings.partitions, clock=parts.clock, retention_hours=hours, **given)
+            await self._role("publish", publisher.run)
+            order = OrderPublisher(raw_retention_hours=settings.raw_retention_hours, **given)
+            await self._role("publish-order", order.run)
         if "translate" in roles:
-            for number in range(workers.translators_of(settings)):
-                name = f"translate-{number + 1}"
-                ready.append(asyncio.Event())
-                program = processes.Program("gateway.app.workers", name)
-                work = functools.partial(processes.supervise, program, settings, url, tell, ready[-1])
-                await stack.enter_async_context(_role(name, work, tell))
-            if not workers.translators_of(settings):
-                here = functools.partial(workers.translate, parts, owner)
-                await stack.enter_async_context(_role("translate", here, tell))
-            await stack.enter_async_context(_role("lag", lambda stop: _measure_lag(parts, stop), tell))
-        await stack.enter_async_context(_role("expire", lambda stop: _expire(parts, stop), tell))
-        listening, servers = web.listen(settings.http), servers_of(settings) if roles & HTTP_ROLES else 1
+            translators = workers.translators_of(settings)
+            for number in range(1, translators + 1):
+                await self._beside(processes.Program("gateway.app.workers", f"translate-{number}"))
+            if not translators:
+                await self._role("translate", functools.partial(workers.translate, parts, owner))
+            await self._role("lag", functools.partial(_measure_lag, parts))
+        await self._role("expire", functools.partial(_expire, parts))
+
+    async def listening(self) -> socket.socket:
+        """Return the socket to serve HTTP on; start the other processes that serve at its address."""
+        listening = web.listen(self.parts.settings.http)
+        servers = servers_of(self.parts.settings)
         if servers > 1:  # the address is ours alone to give: now share it with our own processes
             address = web.address_of(listening)
             listening.close()
             listening = web.listen(address, shared=True)
             for number in range(2, servers + 1):
-                ready.append(asyncio.Event())
-                program = processes.Program("gateway.app.servers", f"serve-{number}", (address,))
-                work = functools.partial(processes.supervise, program, settings, url, tell, ready[-1])
-                await stack.enter_async_context(_role(program.name, work, tell))
-        served = await stack.enter_async_context(web.serving(parts, roles, listening))
-        mllp = await stack.enter_async_context(doors.opened(parts, served.intake)) if "receive" in roles else ""
-        with contextlib.suppress(TimeoutError):  # a translator that does not come up is told and started again
-            await asyncio.wait_for(asyncio.gather(*(event.wait() for event in ready)), READY_SECONDS_MAX)
-        garbage.collect_rarely()
-        yield Running(parts, served.address, mllp)
+                await self._beside(processes.Program("gateway.app.servers", f"serve-{number}", (address,)))
+        return listening
+
+    async def ready(self) -> None:
+        """Return when the processes beside this one work; one that does not come up is told and started again."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*(event.wait() for event in self.waited_for)), READY_SECONDS_MAX)
+
+    async def _beside(self, program: processes.Program) -> None:
+        up = asyncio.Event()
+        self.waited_for.append(up)
+        parts = self.parts
+        work = functools.partial(processes.supervise, program, parts.settings, self.url, parts.tell, up)
+        await self._role(program.name, work)
+
+    async def _role(self, name: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        await self.stack.enter_async_context(_role(name, work, self.parts.tell))
 
 
 def _prepare(settings: Settings) -> None:

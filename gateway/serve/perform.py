@@ -104,8 +104,13 @@ class Performer:
     async def _attempt(self, work: _Work, *, again: bool) -> list[Done]:
         found = await self._look(work, again=again)
         targets = settle(work.steps, found)
-        answers = {question: _only(found.answers[question], work.links, question) for question in work.links.questions}
         whole = {id(target.step): f"{target.step.type}/{target.id}" for target in targets}
+        # what an entry creates under the very condition that a reference asks is what the reference means
+        own = {t.step.question: whole[id(t.step)] for t in targets if t.step.method in {Method.POST, Method.PUT}}
+        answers = {
+            question: own.get(question) or _only(found.answers[question], work.links, question)
+            for question in work.links.questions
+        }
         work.links.set({address: whole[id(step)] for address, step in work.addresses.items()}, answers)
         writing = [target for target in targets if target.writes]
         edits = await self._edits(work, writing)

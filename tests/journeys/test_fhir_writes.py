@@ -462,6 +462,17 @@ def test_a_conditional_reference_names_the_one_it_finds_or_the_whole_fails(clien
     assert issues(post(client, "transaction", along, asking), 412)[0]["code"] == "multiple-matches"
 
 
+def test_a_conditional_reference_means_the_entry_that_is_created_under_its_condition(client):
+    value = number()
+    where = f"identifier=urn:x|{value}"
+    answer = post(
+        client, "transaction", entry("POST", "Patient", patient(value), ifNoneExist=where),
+        entry("POST", "Observation", observation(subject={"reference": f"Patient?{where}"})), prefer="return=representation",
+    )  # fmt: skip
+    who, what = (each["resource"] for each in answer.json()["entry"])
+    assert what["subject"]["reference"] == f"Patient/{who['id']}"
+
+
 def test_conditions_of_entries_hold_for_what_refers_to_them(client):
     value, place = number(), f"urn:uuid:{uuid.uuid4()}"
     who = entry("POST", "Patient", patient(value), place, ifNoneExist=f"identifier=urn:x|{value}")
