@@ -89,8 +89,9 @@ def test_fhir_resources_stands_behind_one_door() -> None:
     assert all(name.startswith("gateway/fhir/") for name in importing("fhir"))
 
 
-def test_fhirpath_stands_behind_one_door() -> None:
-    assert importing("fhirpathpy") == {"gateway/conformance/fhirpath.py"}
+def test_fhirpath_stands_behind_two_doors() -> None:
+    """One for invariants, with all that profiles need; one for the criteria of a patch, on the floor below."""
+    assert importing("fhirpathpy") == {"gateway/conformance/fhirpath.py", "gateway/fhir/places.py"}
 
 
 def test_only_the_composition_root_names_the_engines() -> None:

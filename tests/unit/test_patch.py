@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from gateway.errors import Incorrect, Refused, TooLarge, Unprocessable
-from gateway.fhir import patch, path_patch, places
-from gateway.formats import fhirxml, json
+from gateway.fhir import patch, path_patch, places, xml
+from gateway.formats import json
 from tests.corpus import corpus_folder
 
 
@@ -26,9 +26,7 @@ def resource(case: Any, part: str) -> Any:
     found = case.find(part)
     if found is None:
         return None
-    return (
-        fhirxml.loads(etree.tostring(found[0])) if len(found[0]) else {"resourceType": etree.QName(found[0]).localname}
-    )
+    return xml.loads(etree.tostring(found[0])) if len(found[0]) else {"resourceType": etree.QName(found[0]).localname}
 
 
 @pytest.mark.corpus

@@ -323,9 +323,9 @@ def test_includes():
     ):
         with pytest.raises(errors.Incorrect):
             includes(("_include", wrong))
-    for name, value in (("_revinclude", "*"), ("_include:recurse", "Observation:subject")):
-        with pytest.raises(errors.Incorrect):
-            includes((name, value))
+    with pytest.raises(errors.Incorrect):
+        includes(("_include:recurse", "Observation:subject"))
+    assert includes(("_revinclude", "*")) == (Include("*", "*", reverse=True),)
 
 
 def test_orders():
