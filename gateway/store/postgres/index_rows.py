@@ -23,7 +23,7 @@ NO_STRINGS: Final = frozenset({"_profile", "_source"})
 """Addresses that nearly every resource has: a row each would cost more than the rest of its index. Whole ones are among
 the tokens; `:below` looks at the bodies (`search_recheck`)."""
 KEY_CHARACTERS: Final = 64
-"""How much of a string its index holds, and a sort compares (migration 0004 writes the same figure)."""
+"""How much of a string its index holds, and a sort compares (the migration search_index names the same figure)."""
 LEAST: Final = 1
 GREATEST: Final = 2
 OPEN: Final = 4

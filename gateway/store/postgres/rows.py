@@ -1,6 +1,7 @@
 """A resource's row while a batch is planned: what is stored, what it becomes, and what of it must be written.
 
-Pure: no I/O. The columns here are those of migrations/0001_spine.sql and 0004, in the order in which COPY sends them.
+Pure: no I/O. The columns here are those of migrations/0001_spine.sql and of search_index.sql, as COPY
+sends them.
 """
 
 from __future__ import annotations
