@@ -14,9 +14,9 @@ from adapters.municipal_medcom import acknowledgement, notification, observation
 from adapters.municipal_medcom.house import House
 from adapters.municipal_medcom.message import IDENTITY, Fault, Message, Part, choose_person
 from gateway.errors import Incorrect, Unprocessable
+from gateway.fhir import xml as fhirxml
 from gateway.fhir.issue import Issue
 from gateway.fhir.validate import validate
-from gateway.fhir import xml as fhirxml
 from gateway.formats import json, xml
 from gateway.model import Feed, Piece, RawMessage, Reason, RejectionCode, Resource, Trace, Translation
 from gateway.terminology.context import Context

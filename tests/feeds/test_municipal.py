@@ -17,8 +17,8 @@ from adapters.municipal_medcom.compose import notification_activity, notificatio
 from adapters.municipal_medcom.message import ENTRIES_MAX
 from gateway.errors import Unprocessable
 from gateway.fhir import merge
-from gateway.fhir.validate import validate
 from gateway.fhir import xml as fhirxml
+from gateway.fhir.validate import validate
 from gateway.formats import json
 from gateway.model import Change, Mode, PersonKey, Trace
 from tests.feeds.municipal_feed import (

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from adapters.municipal_medcom import translate as municipal
-from gateway.fhir.validate import validate
 from gateway.fhir import xml as fhirxml
+from gateway.fhir.validate import validate
 from gateway.formats import json
 from gateway.model import Translation
 from tests.corpus import corpus_folder

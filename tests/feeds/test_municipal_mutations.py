@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from adapters.municipal_medcom import translate as municipal
 from gateway.errors import Unprocessable
-from gateway.fhir.validate import validate
 from gateway.fhir import xml as fhirxml
+from gateway.fhir.validate import validate
 from gateway.formats import json
 from gateway.model import Translation
 from tests.feeds.municipal_feed import feed, judged, translated

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.fhir.validate import validate
 from gateway.fhir import xml as fhirxml
+from gateway.fhir.validate import validate
 from gateway.formats import json
 from tests.feeds.municipal_feed import SAMPLES, judged, translated
 from tests.feeds.municipal_samples import messages
