@@ -1,10 +1,10 @@
-"""FHIRPath, by the library fhirpathpy (beda.software, MIT): the one module that imports it.
+"""FHIRPath, by the library fhirpathpy (beda.software, MIT): the one module of this room that imports it.
 
 Here: expressions parsed once, the functions that FHIR adds and the library does not have (hasValue, resolve, conformsTo,
 memberOf, htmlChecks, lowBoundary …), patterns that cannot run away, no printing, no clock. What the library gets wrong is
 listed, by the official suite, in docs/reference/validation.md. What it cannot evaluate raises `Unevaluable`.
 
-Its type model is a variable of its module (`TypeInfo.model`), always R4 here; it keeps no other state between calls.
+The library keeps its type model in a variable that all its users share; so types are asked here, by a table of R4's own.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from fhirpathpy.parser.ASTPathListener import ASTPathListener
 from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
 from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 
+from gateway.conformance import pathfunctions
 from gateway.conformance.html import is_safe
 from gateway.conformance.items import Item
-from gateway.conformance.patterns import runs_away
+from gateway.conformance.pathfunctions import Unevaluable
 
 MODEL: Final = models["r4"]
-SUBJECT_CHARACTERS_MAX: Final = 2_000
 EXPRESSION_CHARACTERS_MAX: Final = 10_000
 SYSTEMS: Final = {
     "sct": "http://snomed.info/sct",
@@ -41,10 +41,6 @@ SYSTEMS: Final = {
 
 _OWN_VALUE: Final = re.compile(r"(?<![.$%`'\w])value(?=[.\s=)]|$)")
 """`value` of a primitive is the primitive itself (R4 fhirpath.html): the library knows no such child."""
-
-
-class Unevaluable(Exception):
-    """An expression that the library cannot evaluate here; the text names the cause and no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,6 @@ class Evaluator:
     """Evaluates expressions for one check of one resource."""
 
     def __init__(self, around: Surroundings) -> None:
-        TypeInfo.model = MODEL
         self._functions = _functions(around)
         self._bare: dict[int, tuple[Any, Any]] = {}
 
@@ -182,19 +177,19 @@ def _functions(around: Surroundings) -> dict[str, dict[str, Any]]:
     strings: dict[str, tuple[Callable[..., list[Any]], int]] = {
         "conformsTo": (conforms, 1),
         "memberOf": (member, 1),
-        "matches": (_matches, 1),
-        "matchesFull": (_matches_full, 1),
-        "replaceMatches": (_replace_matches, 2),
+        "matches": (pathfunctions.matches, 1),
+        "matchesFull": (pathfunctions.matches_full, 1),
+        "replaceMatches": (pathfunctions.replace_matches, 2),
     }
     plain: dict[str, Callable[[list[Any]], list[Any]]] = {
         "resolve": resolve,
         "hasValue": lambda values: [len(values) == 1 and not isinstance(values[0], Mapping)],
         "getValue": lambda values: [value for value in values[:1] if not isinstance(value, Mapping)],
         "htmlChecks": lambda values: [all(isinstance(value, str) and is_safe(value) for value in values)],
-        "now": _no_clock,
-        "today": _no_clock,
-        "timeOfDay": _no_clock,
-        "toString": _to_string,
+        "now": pathfunctions.no_clock,
+        "today": pathfunctions.no_clock,
+        "timeOfDay": pathfunctions.no_clock,
+        "toString": pathfunctions.to_string,
     }
     return {
         **{name: {"fn": _on_data(function)} for name, function in plain.items()},
@@ -203,8 +198,10 @@ def _functions(around: Surroundings) -> dict[str, dict[str, Any]]:
             for name, (function, count) in strings.items()
         },
         **{name: {**invocation_registry[name], "fn": _scoped(invocation_registry[name]["fn"])} for name in _MACROS},
-        "isOp": {**invocation_registry["isOp"], "fn": _is_something(invocation_registry["isOp"]["fn"])},
-        "is": {**invocation_registry["is"], "fn": _is_something(invocation_registry["is"]["fn"])},
+        **{name: {**invocation_registry[name], "fn": _is} for name in ("is", "isOp")},
+        **{name: {**invocation_registry[name], "fn": _as} for name in ("as", "asOp")},
+        "inOp": {**invocation_registry["inOp"], "fn": _in},
+        "ofType": {**invocation_registry["ofType"], "fn": _of_type},
         "trace": {"fn": lambda _, values, *__: values, "arity": {0: [], 1: ["String"], 2: ["String", "Expr"]}},
     }
 
@@ -212,9 +209,42 @@ def _functions(around: Surroundings) -> dict[str, dict[str, Any]]:
 _MACROS: Final = ("where", "select", "all", "exists", "repeat", "iif", "aggregate")
 
 
-def _is_something(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `is` as HL7's validator reads it: nothing is of no type. R4's own invariants count on that (ras-2)."""
-    return lambda state, values, *rest: function(state, values, *rest) if values else [False]
+def _is_a(value: Any, wanted: TypeInfo) -> bool:
+    """Say whether a value is of a type, or of one that is derived from it."""
+    if isinstance(value, ResourceNode) and value.path is not None and not value.path.startswith("System."):
+        namespace, name = TypeInfo.FHIR, value.path if "." not in value.path else "BackboneElement"
+    else:
+        found = TypeInfo.create_by_value_in_namespace(
+            TypeInfo.System, value.data if isinstance(value, ResourceNode) else value
+        )
+        namespace, name = TypeInfo.System, found.name
+    if wanted.namespace and wanted.namespace != namespace:
+        return False
+    while name and name != wanted.name and namespace == TypeInfo.FHIR:
+        name = MODEL["type2Parent"].get(name) or MODEL["path2Type"].get(name)
+    return bool(name == wanted.name)
+
+
+def _is(_: Any, values: list[Any], wanted: TypeInfo) -> list[bool]:
+    """`is` as HL7's validator reads it: nothing is of no type. R4's own invariants count on that (ras-2)."""
+    if len(values) > 1:
+        raise Unevaluable("it asks for the type of more than one value")
+    return [_is_a(values[0], wanted) if values else False]
+
+
+def _in(state: Any, values: list[Any], listed: list[Any]) -> Any:
+    """`in` as HL7's validator reads it: nothing is in anything (ref-1 of a reference that has only an identifier)."""
+    return invocation_registry["inOp"]["fn"](state, values, listed) if values else [True]
+
+
+def _as(_: Any, values: list[Any], wanted: TypeInfo) -> list[Any]:
+    if len(values) > 1:
+        raise Unevaluable("it asks for the type of more than one value")
+    return [value for value in values if _is_a(value, wanted)]
+
+
+def _of_type(_: Any, values: list[Any], wanted: TypeInfo) -> list[Any]:
+    return [value for value in values if _is_a(value, wanted)]
 
 
 def _on_data(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
@@ -235,51 +265,3 @@ def _scoped(macro: Callable[..., Any]) -> Callable[..., Any]:
             state.update(before)
 
     return run
-
-
-def _no_clock(_: list[Any]) -> list[Any]:
-    raise Unevaluable("it asks for the time of day")
-
-
-def _to_string(values: list[Any]) -> list[str]:
-    if len(values) != 1 or isinstance(values[0], Mapping):
-        return []
-    value = values[0]
-    return [str(value).lower() if isinstance(value, bool) else str(value)]
-
-
-@functools.lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    if runs_away(pattern):
-        raise Unevaluable("its pattern could take for ever")
-    try:
-        return re.compile(pattern, re.DOTALL)
-    except re.error:
-        raise Unevaluable("its pattern is not a regular expression") from None
-
-
-def _subject(values: list[Any]) -> str | None:
-    if len(values) != 1:
-        raise Unevaluable("a pattern is asked of more than one value")
-    if not isinstance(values[0], str):
-        return None
-    if len(values[0]) > SUBJECT_CHARACTERS_MAX:
-        raise Unevaluable("the text is too long for a pattern")
-    return values[0]
-
-
-def _matches(values: list[Any], pattern: Any) -> list[bool]:
-    subject = _subject(values)
-    return [] if subject is None or not isinstance(pattern, str) else [bool(_compiled(pattern).search(subject))]
-
-
-def _matches_full(values: list[Any], pattern: Any) -> list[bool]:
-    subject = _subject(values)
-    return [] if subject is None or not isinstance(pattern, str) else [bool(_compiled(pattern).fullmatch(subject))]
-
-
-def _replace_matches(values: list[Any], pattern: Any, by: Any) -> list[str]:
-    subject = _subject(values)
-    if subject is None or not isinstance(pattern, str) or not isinstance(by, str):
-        return []
-    return [subject if not pattern else _compiled(pattern).sub(by.replace("$", "\\"), subject)]

@@ -14,6 +14,7 @@ from gateway.conformance.definitions import Law, Profile
 from gateway.conformance.issue import Issue, Severity
 from gateway.conformance.items import Item
 from gateway.conformance.library import Library
+from gateway.conformance.pathfunctions import Unevaluable
 from gateway.conformance.places import Place
 from gateway.conformance.terms import Member, Terms
 
@@ -86,7 +87,7 @@ class Run:
             try:
                 if self._evaluator.holds(law.expression, item, place.resource.value, place.whole.value):
                     continue
-            except fhirpath.Unevaluable as error:
+            except Unevaluable as error:
                 text = f"{law.key} was not checked: {error}"
                 yield Issue(Severity.INFORMATION, "not-supported", item.at, text, law.key, source)
                 continue
@@ -105,11 +106,11 @@ class Run:
         item = Item(value, str(value.get("resourceType", "")) if isinstance(value, dict) else "", place.resource.at)
         answer = self.conforms(item, canonical, self._within[-1], Place(item, item, place.entries, place.full_url))
         if answer is None:
-            raise fhirpath.Unevaluable("it asks for a profile that is not known here")
+            raise Unevaluable("it asks for a profile that is not known here")
         return answer
 
     def _member(self, value: Any, value_set: str) -> bool:
         answer = coding.member(self.terms, value, value_set, self._within[-1])
         if answer is Member.UNKNOWN:
-            raise fhirpath.Unevaluable("it asks for a value set that is not known here")
+            raise Unevaluable("it asks for a value set that is not known here")
         return answer is not Member.NO
