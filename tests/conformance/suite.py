@@ -13,7 +13,8 @@ from gateway.conformance import compact
 from gateway.conformance.checker import Checker
 from gateway.conformance.issue import Issue, Severity
 from gateway.conformance.library import Library
-from gateway.formats import fhirxml, json
+from gateway.fhir import xml as fhirxml
+from gateway.formats import json
 
 KINDS = {"StructureDefinition": "profiles", "ValueSet": "value_sets", "CodeSystem": "code_systems"}
 ELSEWHERE = {"tx", "tx-advanced"}

@@ -1,18 +1,13 @@
-"""What the tests of the municipal feed share: the feed, a frozen reception, the way from bytes to a translation, the judge."""
+"""What the tests of the municipal feed share: the feed, a frozen reception, the way from bytes to a translation, a change to a message."""
 
 from __future__ import annotations
 
 import copy
 import datetime as dt
-import json as plain_json
-import shutil
-import subprocess
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from adapters.municipal_medcom import translate as municipal
 from gateway.fhir.ids import Ids
@@ -20,14 +15,12 @@ from gateway.formats import json
 from gateway.model import Change, Feed, Lane, RawMessage, Resource, Trace, Translation
 from gateway.terminology.context import Context
 from gateway.terminology.tables import load
-from tests.corpus import SHARED
 
 PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "adapters" / "municipal_medcom"
 SAMPLES = FOLDER / "samples"
 RECEIVED = dt.datetime(2026, 11, 22, 11, 0, tzinfo=dt.UTC)
 IDS = Ids(b"a secret of the tests alone")
-JUDGE = SHARED / "judge" / "fhir-validator" / "judge-fhir"
 
 
 def feed(**changed: Any) -> Feed:
@@ -76,18 +69,19 @@ def refused(translation: Translation) -> list[tuple[str, str]]:
     return [(reason.code.value, reason.at) for reason in translation.reasons]
 
 
-def judged(files: Iterable[tuple[str, bytes]], folder: Path, *guides: str) -> list[str]:
-    """What HAPI's validator finds wrong with NDJSON files, with the guides named. One start of it for all files."""
-    if not JUDGE.exists() or shutil.which("java") is None:
-        pytest.skip(f"NOT RUN: no independent FHIR validator on this machine ({JUDGE}, java)")
-    count = 0
-    for name, body in files:
-        (folder / f"{name}.ndjson").write_bytes(body)
-        count += len(body.splitlines())
-    arguments = [word for guide in guides for word in ("--guide", guide)]
-    run = subprocess.run(
-        [str(JUDGE), *arguments, str(folder)], capture_output=True, text=True, timeout=280, check=False
-    )
-    assert f"{count} resources" in run.stderr, run.stderr
-    found = [plain_json.loads(line) for line in run.stdout.splitlines()]
-    return [f"{Path(one['where']).name} {one['at']}: {one['message']}" for one in found if one["severity"] != "warning"]
+def drop(*path: Any):
+    def change(resource: Any) -> None:
+        for step in path[:-1]:
+            resource = resource[step]
+        del resource[path[-1]]
+
+    return change
+
+
+def put(value: Any, *path: Any):
+    def change(resource: Any) -> None:
+        for step in path[:-1]:
+            resource = resource[step]
+        resource[path[-1]] = value
+
+    return change

@@ -12,7 +12,8 @@ from gateway.fhir.validate import validate
 from gateway.formats import json
 from gateway.model import Translation
 from tests.corpus import corpus_folder
-from tests.feeds.municipal_feed import feed, judged, translated
+from tests.feeds.judge import judged
+from tests.feeds.municipal_feed import feed, translated
 
 pytestmark = pytest.mark.corpus
 

@@ -17,7 +17,8 @@ from gateway.fhir import xml as fhirxml
 from gateway.fhir.validate import validate
 from gateway.formats import json
 from gateway.model import Translation
-from tests.feeds.municipal_feed import feed, judged, translated
+from tests.feeds.judge import judged
+from tests.feeds.municipal_feed import feed, translated
 from tests.feeds.municipal_samples import CITIZEN, messages
 
 MESSAGES = messages()

@@ -5,31 +5,20 @@ REWRITE_SAMPLES=1 writes the messages and the golden files anew.
 
 from __future__ import annotations
 
-import os
-from decimal import Decimal
 from typing import Any
 
-import orjson
 import pytest
 
 from gateway.fhir import xml as fhirxml
 from gateway.fhir.validate import validate
 from gateway.formats import json
-from tests.feeds.municipal_feed import SAMPLES, judged, translated
+from tests.feeds.golden import REWRITE, agree, indented
+from tests.feeds.judge import judged
+from tests.feeds.municipal_feed import SAMPLES, translated
 from tests.feeds.municipal_samples import messages
 
 XML = "hospital-notification-stin-xml"
 NAMES = [*messages(), XML]
-REWRITE = os.environ.get("REWRITE_SAMPLES") == "1"
-
-
-def indented(made: Any) -> bytes:
-    """JSON for people; a decimal keeps the very digits it has."""
-
-    def exact(value: Decimal) -> orjson.Fragment:
-        return orjson.Fragment(str(value))
-
-    return orjson.dumps(made, default=exact, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def sample(name: str) -> bytes:
@@ -63,11 +52,7 @@ def test_a_sample_is_what_compose_makes_digit_for_digit(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sample_becomes_what_its_golden_file_says_digit_for_digit(name):
-    made = outcome(name)
-    golden = SAMPLES / f"{name}.expected.json"
-    if REWRITE:
-        golden.write_bytes(indented(made))
-    assert json.dumps(json.loads(golden.read_bytes())) == json.dumps(made)
+    agree(SAMPLES / f"{name}.expected.json", outcome(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
