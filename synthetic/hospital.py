@@ -10,6 +10,7 @@ import datetime as dt
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 from gateway.clock import Clock
@@ -48,6 +49,26 @@ def pid(citizen: Citizen) -> str:
     )
 
 
+class Department:
+    """A sender of a hospital. `charset` is a key of CHARSETS; `faults` is the share of messages with a fault in them."""
+
+    name: ClassVar[str]
+    """What its chance is drawn under."""
+    prefix: ClassVar[str]
+    """What its numbers begin with."""
+
+    def __init__(
+        self, citizens: Citizens, clock: Clock, *, charset: str = "utf-8", faults: float = 0.0, prefix: str = ""
+    ) -> None:
+        self._citizens = citizens
+        self._clock = clock
+        self._charset = charset
+        self._faults = faults
+        self._prefix = prefix or self.prefix
+        self._draw = random.Random(f"{citizens.seed} {self.name}")  # noqa: S311
+        self._messages = 0
+
+
 @dataclass(slots=True)
 class _Stay:
     citizen: Citizen
@@ -58,20 +79,16 @@ class _Stay:
     step: int = 0
 
 
-class Hospital:
-    """A patient administration. `charset` is a key of CHARSETS; `faults` is the share of messages with a fault in them."""
+class Hospital(Department):
+    """A patient administration."""
 
-    def __init__(
-        self, citizens: Citizens, clock: Clock, *, charset: str = "utf-8", faults: float = 0.0, prefix: str = "ADT"
-    ) -> None:
-        self._citizens = citizens
-        self._clock = clock
-        self._charset = charset
-        self._faults = faults
-        self._prefix = prefix
-        self._draw = random.Random(f"{citizens.seed} hospital")  # noqa: S311
+    name = "hospital"
+    prefix = "ADT"
+
+    def __init__(self, citizens: Citizens, clock: Clock, **given: Any) -> None:
+        """Take what a Department takes."""
+        super().__init__(citizens, clock, **given)
         self._stays: dict[str, _Stay] = {}
-        self._messages = 0
         self._numbers = 0
 
     def adt(self) -> Iterator[bytes]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.clock import Clock
 from synthetic.citizens import Citizen, Citizens
-from synthetic.hospital import msh, pid, stamp
+from synthetic.hospital import Department, msh, pid, stamp
 
 
 class Analysis(NamedTuple):
@@ -50,22 +50,17 @@ _VALUES = 97
 """Rendered results per analysis, from which messages draw."""
 
 
-class Laboratory:
-    """A laboratory. `charset` is a key of hospital.CHARSETS; `faults` is the share of messages with a fault in them."""
+class Laboratory(Department):
+    """A laboratory."""
 
-    def __init__(
-        self, citizens: Citizens, clock: Clock, *, charset: str = "utf-8", faults: float = 0.0, prefix: str = "LAB"
-    ) -> None:
-        self._citizens = citizens
-        self._clock = clock
-        self._charset = charset
-        self._faults = faults
-        self._prefix = prefix
-        self._messages = 0
-        draw = random.Random(f"{citizens.seed} laboratory")  # noqa: S311
-        self._draw = draw
+    name = "laboratory"
+    prefix = "LAB"
+
+    def __init__(self, citizens: Citizens, clock: Clock, **given: Any) -> None:
+        """Take what a Department takes."""
+        super().__init__(citizens, clock, **given)
         self._results = tuple(
-            tuple(_result(analysis, draw).encode(charset) for _ in range(_VALUES)) for analysis in PANEL
+            tuple(_result(analysis, self._draw).encode(self._charset) for _ in range(_VALUES)) for analysis in PANEL
         )
         self._persons: dict[int, bytes] = {}
 

@@ -29,6 +29,8 @@ from gateway.translate.ahead import Ahead, Key
 from gateway.translate.worker import GROUP, Translator, Work
 
 ENTRIES_AHEAD = 500
+STEPS_MAX = 2000
+"""Looked at before the lease is thought of again: a restored store passes over many entries that it has applied."""
 IDLE_SECONDS = 0.5
 
 Step = tuple[Key, int, int | None]
@@ -203,7 +205,7 @@ class Repeater(Translator):
                             return steps
                     stands[chapter.key] = entry.position.offset + 1
                     steps.append((chapter.key, stands[chapter.key], None))
-                    if not room:
+                    if not room or len(steps) >= STEPS_MAX:
                         return steps
         return steps
 
