@@ -31,7 +31,7 @@ async def through(database: Database, data: Path, *, translate: bool, seconds: f
     async with root.parts(settings, database.url, events.silent) as parts:
         intake = intake_of(parts, Receipts(parts.ids.derive("receipts")))
         door = messages.door(intake, parts.store.message, feed="municipal", seconds=seconds)
-        working = asyncio.create_task(workers.translator(parts, "t").run(stop)) if translate else None
+        working = asyncio.create_task(workers.translate(parts, "t", stop)) if translate else None
         try:
             yield Desk(parts.store, deliver=door)  # type: ignore[arg-type]
         finally:
