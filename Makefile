@@ -1,6 +1,7 @@
 # The verbs of the house. `make setup` needs Python 3.11+ and nothing else; everything comes from requirements.lock.
 PYTHON ?= python3
 BIN := .venv/bin
+BENCH_PATIENTS ?= 1000 4000
 
 .PHONY: setup demo demo-kafka test check bench samples docs lock corpus faults clean
 
@@ -32,14 +33,15 @@ check: setup ## what CI runs: style, types, contracts, reference, tests
 	$(BIN)/python tools/make_reference.py --check
 	$(MAKE) test
 
-bench: setup ## the benchmark: JSON and a readable table
+bench: setup ## the benchmarks, door to store and FHIR API: JSON and readable tables; BENCH_PATIENTS="1000 4000 16000" for more
 	$(BIN)/python -m benchmarks.spine
+	$(BIN)/python -m benchmarks.api --patients $(BENCH_PATIENTS)
 
 faults: setup ## the long kill tests: 20,000 messages, both backbones
 	$(BIN)/python -m pytest -m slow tests/faults
 
-corpus: setup ## third-party messages and resources through adapters and $$validate, beside HAPI's validator
-	$(BIN)/python -m pytest -s -m "slow or corpus" tests/feeds tests/conformance
+corpus: setup ## third-party messages, resources, queries and scenarios: adapters, $$validate beside HAPI's validator, the API
+	$(BIN)/python -m pytest -s -m "slow or corpus" tests/feeds tests/conformance tests/others
 
 samples: setup ## write the golden pairs anew; review the diff
 	REWRITE_SAMPLES=1 $(BIN)/python -m pytest -q tests/feeds -k samples
