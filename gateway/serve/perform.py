@@ -72,7 +72,7 @@ class Performer:
         conditions = {step.question: access.decide(actor, Search(step.question)) for step in steps if step.question}
         await self._judge(steps)
         addresses = linking.addresses(steps) if linked else {}
-        links = linking.find(steps, addresses, now=self._clock.now(), base=self._base)
+        links = linking.find(steps, addresses, linked=linked, now=self._clock.now(), base=self._base)
         for question in links.questions:
             conditions[question] = access.decide(actor, Search(question))
         work = _Work(actor, steps, addresses, links, conditions)

@@ -473,6 +473,13 @@ def test_a_conditional_reference_means_the_entry_that_is_created_under_its_condi
     assert what["subject"]["reference"] == f"Patient/{who['id']}"
 
 
+def test_a_urn_that_no_entry_has_is_refused_also_where_no_entry_has_any(client):
+    nobody = observation(subject={"reference": f"urn:uuid:{uuid.uuid4()}"})
+    for full_url in ("", f"urn:uuid:{uuid.uuid4()}"):
+        refused = issues(post(client, "transaction", entry("POST", "Observation", nobody, full_url)), 400)[0]
+        assert refused["expression"] == ["Bundle.entry[0].resource.subject.reference"]
+
+
 def test_conditions_of_entries_hold_for_what_refers_to_them(client):
     value, place = number(), f"urn:uuid:{uuid.uuid4()}"
     who = entry("POST", "Patient", patient(value), place, ifNoneExist=f"identifier=urn:x|{value}")
