@@ -271,6 +271,25 @@ def test_a_condition_that_names_nothing_writes_nothing(client, query):
         assert issues(answer, 400)
 
 
+@pytest.mark.parametrize("header", ["if-match", "if-none-match", "if-none-exist"])
+def test_an_empty_condition_writes_nothing(client, header):
+    value = number()
+    sent = {**FHIR, header: ""}
+    if header == "if-none-exist":
+        answer = client.post("/Patient", json=patient(value), headers=sent)
+    else:
+        answer = client.put(f"/Patient/{value}", json=patient(value, id=value), headers=sent)
+    assert issues(answer, 400)[0]["expression"] == [header.title()]
+    assert "entry" not in client.get("/Patient", params={"identifier": f"urn:x|{value}"}).json()
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.999999Z"])
+def test_a_moment_at_the_end_of_the_calendar_is_kept_and_found(client, moment):
+    name = client.post("/Observation", json=observation(effectiveDateTime=moment)).json()["id"]
+    found = client.get("/Observation", params={"_id": name, "date": "ge9999"}).json()
+    assert [each["resource"]["effectiveDateTime"] for each in found["entry"]] == [moment]
+
+
 # patch
 
 
