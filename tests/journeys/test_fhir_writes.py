@@ -290,6 +290,15 @@ def test_a_moment_at_the_end_of_the_calendar_is_kept_and_found(client, moment):
     assert [each["resource"]["effectiveDateTime"] for each in found["entry"]] == [moment]
 
 
+@pytest.mark.parametrize("part", ["_summary=true", "_elements=name"])
+def test_a_part_of_a_resource_is_not_written_in_place_of_the_whole(client, part):
+    name = client.post("/Patient", json=patient(number(), photo=[{"title": "p"}])).json()["id"]
+    whole = client.get(f"/Patient/{name}").content
+    refused = issues(client.put(f"/Patient/{name}", json=client.get(f"/Patient/{name}?{part}").json()), 422)[0]
+    assert (refused["code"], refused["expression"]) == ("business-rule", ["Patient.meta.tag"])
+    assert client.get(f"/Patient/{name}").content == whole
+
+
 # patch
 
 
