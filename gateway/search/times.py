@@ -20,6 +20,8 @@ OPEN_LOW = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 """The low of a Period without a start."""
 OPEN_HIGH = dt.datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=dt.UTC)
 """The high of a Period without an end."""
+_LAST = OPEN_HIGH - dt.timedelta.resolution
+"""The latest low: an interval is never empty, also where its zone puts it behind the last year."""
 
 Interval = tuple[dt.datetime, dt.datetime]
 _UTC = dt.UTC
@@ -113,6 +115,7 @@ def _slow(text: str) -> Interval:
     if parts["zone"]:
         low = dt.datetime.fromisoformat(f"{text[:10]}T{clock}{parts['zone']}")
     low = _add(_utc(low), dt.timedelta(microseconds=int(fraction[:6].ljust(6, "0")) if fraction else 0))
+    low = min(low, _LAST)
     if second is None:
         return low, _add(low, dt.timedelta(minutes=1))
     return low, _add(low, dt.timedelta(microseconds=max(1, 10 ** (6 - len(fraction)))) if fraction else _SECOND)

@@ -80,8 +80,10 @@ def plain(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """Return a parameter name as a caller may see it back: nothing but its first plain characters."""
-    return re.sub(r"[^A-Za-z0-9_.:\-]", "?", name[:64])
+    """Return a parameter name as a caller may see it back: its first plain characters; what may be a number of somebody
+    is not repeated (who forgets `identifier=` has a value where a name should stand).
+    """
+    return re.sub(r"[^A-Za-z0-9_.:\-]|[0-9](?:[0-9\-]{3,})", "?", name[:64])
 
 
 def date(parameter: str, text: str, context: Context) -> tuple[Prefix, dt.datetime, dt.datetime]:

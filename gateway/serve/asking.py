@@ -39,6 +39,17 @@ class Asking:
         """Return a header by its lower-case name, '' when it is not there."""
         return self.headers.get(name, b"").decode("latin-1")
 
+    def condition(self, name: bytes) -> str:
+        """Return a header that holds a condition, '' when it is not there. Raises Incorrect for an empty one.
+
+        Who sends one means a condition: to write without it would be to lose what it was to protect.
+        """
+        value = self.header(name)
+        if name in self.headers and not value.strip():
+            title = name.decode().title()
+            raise errors.Incorrect(f"{title} is empty", at=title)
+        return value
+
     def take(self, name: str) -> str:
         """Take a parameter about the answer out of the pairs; the last one counts, '' when it is not there."""
         found = [value for key, value in self.pairs if key == name]

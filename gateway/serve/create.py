@@ -26,7 +26,7 @@ class CreateHandler:
         kind = asking.matched.type
         access.decide(actor, Create(kind))
         nothing_more(asking)
-        question = conditional.exists(kind, asking.header(b"if-none-exist"), now=self._clock.now(), base=self._base)
+        question = conditional.exists(kind, asking.condition(b"if-none-exist"), now=self._clock.now(), base=self._base)
         step = Step(Method.POST, kind, question=question, resource=resource_of(asking))
         (done,) = await self._perform(actor, [step])
         return prefer.answer(done, asking, self._base)

@@ -34,6 +34,6 @@ class DeleteHandler:
             nothing_more(asking)
         else:
             step.question = criteria(asking, now=self._clock.now(), base=self._base)
-        step.tags = conditional.tags(asking.header(b"if-match"))
+        step.tags = conditional.tags(asking.condition(b"if-match"))
         (done,) = await self._perform(actor, [step])
         return prefer.answer(done, asking, self._base)

@@ -79,12 +79,15 @@ def addresses(steps: Sequence[Step]) -> dict[str, Step]:
     return found | {name: those[0] for name, those in short.items() if len(those) == 1 and name not in found}
 
 
-def find(steps: Sequence[Step], known: Collection[str], *, now: dt.datetime, base: str) -> Links:
-    """Return what stands for something else in the resources of steps. Raises Incorrect for a broken one."""
+def find(steps: Sequence[Step], known: Collection[str], *, linked: bool, now: dt.datetime, base: str) -> Links:
+    """Return what stands for something else in the resources of steps. Raises Incorrect for a broken one.
+
+    `linked`: of a transaction, in which a `urn:` reference is to an entry (also when no entry has an address).
+    """
     links = Links()
     for step in steps:
         if step.resource is not None:
-            links.slots += _slots(step.resource, step.at or step.type, known, now, base)
+            links.slots += _slots(step.resource, step.at or step.type, known, linked, now, base)
     return links
 
 
@@ -92,7 +95,9 @@ _Trail = tuple[Any, str | int] | None
 """The way down to a value: what leads to its owner, and its name or place there. Written out when somebody asks."""
 
 
-def _slots(resource: dict[str, Any], at: str, known: Collection[str], now: dt.datetime, base: str) -> Iterator[Slot]:
+def _slots(
+    resource: dict[str, Any], at: str, known: Collection[str], linked: bool, now: dt.datetime, base: str
+) -> Iterator[Slot]:
     """Walk a valid resource, in which no array holds arrays."""
     addresses = uri_names()
     waiting: list[tuple[dict[str, Any], _Trail]] = [(resource, None)]
@@ -104,8 +109,12 @@ def _slots(resource: dict[str, Any], at: str, known: Collection[str], now: dt.da
                 if name == "reference":
                     if value in known:
                         yield Slot(owner, name, value, _path(at, trail))
-                    elif "?" in value or (known and value.startswith(_URN)):
-                        yield from _reference(owner, value, _path(at, trail), known, now, base)
+                    elif linked and value.startswith(_URN):
+                        raise errors.Incorrect(
+                            "no entry has the fullUrl that this reference names", at=f"{_path(at, trail)}.reference"
+                        )
+                    elif "?" in value:
+                        yield from _reference(owner, value, _path(at, trail), now, base)
                 elif known and (name == "div" or (value in known and name in addresses)):
                     yield Slot(owner, name, value, _path(at, trail))
             elif kind is dict:
@@ -127,11 +136,7 @@ def _path(at: str, trail: _Trail) -> str:
     return at + "".join(reversed(steps))
 
 
-def _reference(
-    owner: dict[str, Any], written: str, at: str, known: Collection[str], now: dt.datetime, base: str
-) -> Iterator[Slot]:
-    if known and written.startswith(_URN):
-        raise errors.Incorrect("no entry has the fullUrl that this reference names", at=f"{at}.reference")
+def _reference(owner: dict[str, Any], written: str, at: str, now: dt.datetime, base: str) -> Iterator[Slot]:
     found = _CONDITIONAL.fullmatch(written)
     if found is None:
         return

@@ -34,6 +34,9 @@ from gateway.store.port import Edit, Edited, Moved, Version
 _ATTEMPTS_MAX: Final = 5
 _BREATHE: Final = 50
 """Resources after which others on this event loop have their turn."""
+_SUBSETTED: Final = ("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "SUBSETTED")
+_PART: Final = "this is marked as a part of a resource (_summary, _elements): the rest would be lost by writing it"
+"""R4 search, _elements: what is SUBSETTED is not suitable as a base to update the resource."""
 _INTENTS: Final[Mapping[Method, type[Writing]]] = {
     Method.POST: access.Create,
     Method.PUT: access.Update,
@@ -72,7 +75,7 @@ class Performer:
         conditions = {step.question: access.decide(actor, Search(step.question)) for step in steps if step.question}
         await self._judge(steps)
         addresses = linking.addresses(steps) if linked else {}
-        links = linking.find(steps, addresses, now=self._clock.now(), base=self._base)
+        links = linking.find(steps, addresses, linked=linked, now=self._clock.now(), base=self._base)
         for question in links.questions:
             conditions[question] = access.decide(actor, Search(question))
         work = _Work(actor, steps, addresses, links, conditions)
@@ -180,8 +183,12 @@ class Performer:
 
 
 def judged(resource: Resource, at: str) -> list[Fault]:
-    """Return what is not valid R4, with paths from the top of the request."""
+    """Return what is not valid R4, with paths from the top of the request; a part of a resource is refused as well."""
     issues = validate(resource)
+    if not issues and _SUBSETTED in [
+        (tag.get("system"), tag.get("code")) for tag in resource.get("meta", {}).get("tag", ())
+    ]:
+        return [Fault("business-rule", _PART, f"{at or resource['resourceType']}.meta.tag")]
     if not at:
         return [Fault(issue.code, issue.text, issue.path) for issue in issues]
     return [Fault(issue.code, issue.text, at + issue.path[len(issue.path.partition(".")[0]) :]) for issue in issues]

@@ -34,8 +34,8 @@ class UpdateHandler:
             nothing_more(asking)
         else:
             step.question = criteria(asking, now=self._clock.now(), base=self._base)
-        step.tags = conditional.tags(asking.header(b"if-match"))
-        step.fresh = conditional.fresh(asking.header(b"if-none-match"))
+        step.tags = conditional.tags(asking.condition(b"if-match"))
+        step.fresh = conditional.fresh(asking.condition(b"if-none-match"))
         if step.tags and step.fresh:
             raise errors.Incorrect("If-Match and If-None-Match ask for the opposite", at="If-None-Match")
         step.resource = resource_of(asking)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import string
 
 import httpx
@@ -134,3 +135,39 @@ bodies = (
 def test_any_body_is_answered_or_refused(server, client, body, kind, encoding, accept, shape):
     headers = {"content-type": kind, "content-encoding": encoding, "accept": accept}
     answered(server, client.post(f"/$echo{shape}", content=body, headers={k: v for k, v in headers.items() if v}))
+
+
+def spoken(server, request: bytes) -> httpx.Response:
+    """Say something on a socket and return what is answered."""
+    url = httpx.URL(server.address)
+    with socket.create_connection((url.host, url.port), timeout=10) as connection:
+        connection.sendall(request)
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    return httpx.Response(int(status.split()[1]), headers=[tuple(line.split(": ", 1)) for line in lines], content=body)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"FOO /fhir/Patient HTTP/1.1\r\n\r\n",
+        b"GET /fhir/Patient HTTP/1.1\r\nIf-Match: \x00\r\n\r\n",
+        b"\x16\x03\x01\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_with_an_outcome(server, request_):
+    answer = spoken(server, request_)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("application/fhir+json")
+    assert answer.json()["issue"][0]["code"] == "invalid"
+
+
+@pytest.mark.parametrize(
+    "name", ["{}", "name:{}", "organization.{}", "_has:Observation:{}:code", "_has:Observation:patient:{}"]
+)
+@pytest.mark.parametrize("person", ["2512489996", "251248-9996"])
+@pytest.mark.parametrize("handling", ["strict", "lenient"])
+def test_a_number_where_a_name_should_stand_is_not_repeated(client, name, person, handling):
+    answer = client.get("/Patient", params={name.format(person): "1"}, headers={"prefer": f"handling={handling}"})
+    assert answer.status_code in {200, 400}
+    assert person not in answer.text

@@ -272,6 +272,34 @@ def test_a_condition_that_names_nothing_writes_nothing(client, query):
         assert issues(answer, 400)
 
 
+@pytest.mark.parametrize("header", ["if-match", "if-none-match", "if-none-exist"])
+def test_an_empty_condition_writes_nothing(client, header):
+    value = number()
+    sent = {**FHIR, header: ""}
+    if header == "if-none-exist":
+        answer = client.post("/Patient", json=patient(value), headers=sent)
+    else:
+        answer = client.put(f"/Patient/{value}", json=patient(value, id=value), headers=sent)
+    assert issues(answer, 400)[0]["expression"] == [header.title()]
+    assert "entry" not in client.get("/Patient", params={"identifier": f"urn:x|{value}"}).json()
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.999999Z"])
+def test_a_moment_at_the_end_of_the_calendar_is_kept_and_found(client, moment):
+    name = client.post("/Observation", json=observation(effectiveDateTime=moment)).json()["id"]
+    found = client.get("/Observation", params={"_id": name, "date": "ge9999"}).json()
+    assert [each["resource"]["effectiveDateTime"] for each in found["entry"]] == [moment]
+
+
+@pytest.mark.parametrize("part", ["_summary=true", "_elements=name"])
+def test_a_part_of_a_resource_is_not_written_in_place_of_the_whole(client, part):
+    name = client.post("/Patient", json=patient(number(), photo=[{"title": "p"}])).json()["id"]
+    whole = client.get(f"/Patient/{name}").content
+    refused = issues(client.put(f"/Patient/{name}", json=client.get(f"/Patient/{name}?{part}").json()), 422)[0]
+    assert (refused["code"], refused["expression"]) == ("business-rule", ["Patient.meta.tag"])
+    assert client.get(f"/Patient/{name}").content == whole
+
+
 # patch
 
 
@@ -472,6 +500,13 @@ def test_a_conditional_reference_means_the_entry_that_is_created_under_its_condi
     )  # fmt: skip
     who, what = (each["resource"] for each in answer.json()["entry"])
     assert what["subject"]["reference"] == f"Patient/{who['id']}"
+
+
+def test_a_urn_that_no_entry_has_is_refused_also_where_no_entry_has_any(client):
+    nobody = observation(subject={"reference": f"urn:uuid:{uuid.uuid4()}"})
+    for full_url in ("", f"urn:uuid:{uuid.uuid4()}"):
+        refused = issues(post(client, "transaction", entry("POST", "Observation", nobody, full_url)), 400)[0]
+        assert refused["expression"] == ["Bundle.entry[0].resource.subject.reference"]
 
 
 def test_conditions_of_entries_hold_for_what_refers_to_them(client):

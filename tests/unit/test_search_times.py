@@ -153,3 +153,11 @@ def test_ap_reaches_a_tenth_of_the_way_to_now():
 def test_a_moment_beyond_the_calendar_of_utc_is_its_end(text):
     low, high = times.interval(text)
     assert times.OPEN_LOW <= low <= high <= times.OPEN_HIGH
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+14:00", "9999-12-31"]
+)
+def test_an_interval_is_never_empty(text):
+    low, high = times.interval(text)
+    assert low < high
