@@ -30,7 +30,7 @@ from gateway.app import tokens
 from gateway.store.embedded import running_url
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = Path(os.environ.get("SUNDBRO_BENCH_FOLDER", ROOT / "build" / "bench"))
+KEPT = Path(os.environ.get("BENCH_FOLDER", ROOT / "build" / "bench"))
 QUERIES = Path(os.environ.get("SUNDBRO_SHARED", ROOT.parent / "shared")) / (
     "corpus/mock-health-conformance/config/queries.yaml"
 )

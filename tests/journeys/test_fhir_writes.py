@@ -13,6 +13,7 @@ import pytest
 
 from gateway.fhir.ids import Ids
 from gateway.formats import json as exact
+from gateway.formats.packed import Limits
 from gateway.model import PersonKey
 from gateway.observe.events import RoleCrashed
 from tests.journeys.fhir_server import FhirServer, serving
@@ -729,11 +730,11 @@ def test_an_id_must_be_that_of_the_address(client):
 
 def test_other_content_types_and_too_much_are_refused(client, server):
     assert issues(client.post("/Patient", content=b"a=b", headers={"content-type": "text/plain"}), 415)
-    server.api._body_bytes_max, before = 1000, server.api._body_bytes_max
+    server.api._limits, before = Limits(bytes_max=1000), server.api._limits
     try:
         assert issues(client.post("/Patient", json=patient(x="y" * 2000)), 413)
     finally:
-        server.api._body_bytes_max = before
+        server.api._limits = before
 
 
 @pytest.mark.parametrize(

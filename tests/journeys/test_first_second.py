@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import HOST, ROOT, free_port
+from tests.life import HOST, ROOT, free_port
 
 SECONDS_MAX = 60
 
