@@ -24,7 +24,7 @@ from gateway.settings import Settings
 
 RETRY_SECONDS = 0.5
 CORES_EACH = 2
-"""One server process for so many cores: the database needs as much of a request as we do."""
+"""One server process for so many cores: the others are for translators, publisher and database."""
 
 
 def servers_of(settings: Settings) -> int:

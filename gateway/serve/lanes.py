@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
@@ -21,6 +22,8 @@ from gateway.store.port import Store
 PERSON_SYSTEMS: Final = ("urn:oid:1.2.208.176.1.2", "urn:oid:1.2.208.176.1.6.1.1")
 """CPR, and the national replacement number X-eCPR."""
 _REMEMBERED_MAX: Final = 20_000
+_REMEMBERED_SECONDS: Final = 10.0
+"""A feed, or another process, may learn a Patient's person number: for so long the lane from before goes on."""
 _FEW: Final = 4
 _PATIENT: Final = re.compile(r"Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[0-9]+)?")
 
@@ -31,7 +34,8 @@ class Lanes:
     def __init__(self, store: Store, keyed: Callable[[PersonKey], Lane]) -> None:
         self._store = store
         self._keyed = keyed
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        """Lane and until when, by the clock that only goes on."""
 
     async def of(self, resources: Sequence[Resource], *, new: Collection[str] = ()) -> list[str]:
         """Return the lane of each resource, whose references are resolved. Patients among them count for the others.
@@ -47,7 +51,12 @@ class Lanes:
             names.append(resource["id"])
             if person := _person(resource):
                 own[resource["id"]] = self._keyed(person)
-        unknown = {name for name in names if name and name not in own and name not in self._known and name not in new}
+        now = time.monotonic()
+        unknown = {
+            name
+            for name in names
+            if name and name not in own and name not in new and self._known.get(name, ("", 0.0))[1] < now
+        }
         if unknown:
             await self._look(unknown)
         return [self._lane(name, own) for name in names]
@@ -55,7 +64,7 @@ class Lanes:
     def _lane(self, name: str, own: dict[str, str]) -> str:
         if not name:
             return ""
-        return own.get(name) or self._known.get(name) or self._keyed(PersonKey("Patient", name))
+        return own.get(name) or self._known.get(name, ("", 0.0))[0] or self._keyed(PersonKey("Patient", name))
 
     async def _look(self, names: set[str]) -> None:
         if len(names) <= _FEW:  # shares its trip with other requests
@@ -64,7 +73,7 @@ class Lanes:
             found = list(await self._store.read_many([("Patient", name) for name in names]))
         for version in found:
             if version is not None and version.lane:
-                self._known[version.id] = version.lane
+                self._known[version.id] = (version.lane, time.monotonic() + _REMEMBERED_SECONDS)
         while len(self._known) > _REMEMBERED_MAX:
             self._known.popitem(last=False)
 

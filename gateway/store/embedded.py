@@ -33,7 +33,7 @@ class EmbeddedPostgres:
     """One server on one data folder. `await start()`, use `url`, `await stop()`."""
 
     def __init__(
-        self, data: Path, *, max_connections: int = 60, start_seconds_max: float = 60.0, tell: Tell = silent
+        self, data: Path, *, max_connections: int = 200, start_seconds_max: float = 60.0, tell: Tell = silent
     ) -> None:
         self._data = data.expanduser().absolute()
         self._max_connections = max_connections

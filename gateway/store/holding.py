@@ -43,7 +43,10 @@ class Holding:
         return self.leases[key].epoch
 
     async def renew(self) -> set[Key] | None:
-        """Claim again when it is time; return the partitions that were lost, None when it was not time yet."""
+        """Claim again when it is time; return the partitions that others took over, None when it was not time yet.
+
+        Nobody takes a lease that runs: what went while ours did was given back, for others to have their share.
+        """
         now = time.monotonic()
         if now - self._renewed < RENEW_SECONDS:
             return None
@@ -55,11 +58,12 @@ class Holding:
             held = self.leases.get(key)
             if held is None or held.epoch != lease.epoch:
                 self.next[key] = lease.next_offset
+        ran_out = now - self._renewed > LEASE_SECONDS
         lost = self.leases.keys() - leases.keys()
         for key in lost:
             self.next.pop(key, None)
         self.leases, self._renewed = leases, now
-        return set(lost)
+        return set(lost) if ran_out else set()
 
     def forget(self) -> None:
         """Start over: leases and positions are read anew from what the store says."""
