@@ -487,6 +487,17 @@ def test_an_operation_is_asked_where_its_row_says(client):
     assert client.delete("/Patient/$echo").status_code == 405
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_an_operation_that_reads_is_asked_in_an_entry_too(client, kind):
+    urls = ["Patient/$echo?word=a", "Observation/o2/$echo", "$echo"]
+    entries = [{"request": {"method": "GET", "url": url}} for url in urls]
+    answer = client.post("", json={"resourceType": "Bundle", "type": kind, "entry": entries})
+    assert answer.status_code == 200, answer.text
+    said = [entry["resource"]["parameter"] for entry in answer.json()["entry"]]
+    assert [parameter[0]["valueString"] for parameter in said] == ["Patient/", "Observation/o2", "/"]
+    assert said[0][1] == {"name": "word", "valueString": "a"}
+
+
 def test_parts_are_had_of_what_an_operation_answers(client):
     resource = {"resourceType": "Patient", "id": "x", "gender": "other", "photo": [{"title": "me"}]}
     inside = {"fullUrl": "urn:uuid:0d8a2d5c-6f4e-4c39-8a3e-5f1a2b3c4d5e", "resource": resource}
