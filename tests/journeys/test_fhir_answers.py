@@ -559,3 +559,30 @@ def test_what_comes_into_being_after_the_first_page_does_not_show_on_the_others(
         new = {f"Basic/b{n + 100 * len(kind)}" for n in range(4)}
         assert not new & {entry["resource"]["resourceType"] + "/" + entry["resource"]["id"] for entry in every(client, link(first, "next"))}  # fmt: skip
         assert new <= {f"Basic/{entry['resource']['id']}" for entry in every(client, "/Basic?_count=50")}
+
+
+@pytest.mark.parametrize(
+    ("scope", "path"),
+    [
+        ("system/Observation.rs", "/Observation?patient.family=Hansen"),
+        ("system/Observation.rs", "/Observation?subject:Patient.gender=female"),
+        ("system/Observation.rs", "/Observation?_filter=patient.family eq Hansen"),
+        ("system/Observation.rs", "/Observation?_filter=not (patient.family eq Hansen)"),
+        ("system/Observation.rs", "/Observation?_list=l"),
+        ("system/Patient.rs", "/Patient?_has:Observation:patient:code=8480-6"),
+        ("system/Patient.rs system/Observation.rs", "/Patient?_has:Observation:patient:encounter.status=finished"),
+    ],
+)
+def test_nobody_learns_by_a_chain_what_he_may_not_search(server, client, scope, path):
+    with server.client(*scope.split()) as narrow:
+        answer = narrow.get(path)
+        assert answer.status_code == 403, answer.text
+        assert answer.json()["issue"][0]["code"] == "forbidden"
+    assert client.get(path).status_code == 200
+
+
+def test_a_chain_over_several_types_goes_through_those_that_may_be_searched(server):
+    with server.client("system/Observation.rs", "system/Group.s") as narrow:
+        answer = narrow.get("/Observation?subject._id=p0,p1,p2")
+        assert answer.status_code == 200, answer.text
+        assert "entry" not in answer.json()
