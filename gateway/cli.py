@@ -162,7 +162,7 @@ def token(
     scope: Annotated[list[str] | None, typer.Option(help="Scopes instead of the actor's own; may be repeated.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the test actors.")] = False,
 ) -> None:
-    """Print a bearer token of the local issuer: without options one that may read all and post to the three feeds.
+    """Print a bearer token of the local issuer: without options one that may read and write all and post to the three feeds.
 
     For development only: the local issuer refuses to exist in production.
     """

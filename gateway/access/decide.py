@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Generic, TypeVar
 
+from gateway.access import reach
 from gateway.access.scopes import Letter, Scopes
 from gateway.errors import Denied
 from gateway.search.query import Query
@@ -173,7 +174,17 @@ def open_to(actor: Actor, letter: Letter, types: Iterable[str]) -> list[str]:
 
 
 def decide(actor: Actor, intent: I_) -> Permitted[I_]:
-    """Return the intent as permitted to the actor. Raises NotPermitted when no scope opens it."""
+    """Return the intent as permitted to the actor, a search narrowed to what it may reach (`reach`).
+
+    Raises NotPermitted when no scope opens it.
+    """
     if not actor.scopes.allow(intent.type, intent.letter):
         raise NotPermitted(f"no scope of this token opens {intent.type}.{intent.letter.value}", Why.NO_SCOPE)
+    if isinstance(intent, Search):
+        try:
+            query = reach.narrowed(intent.query, lambda name: actor.scopes.allow(name, Letter.SEARCH))
+        except reach.OutOfReachError as error:
+            raise NotPermitted(f"no scope of this token opens {error.type}.s", Why.NO_SCOPE) from None
+        if query is not intent.query:
+            return Permitted(replace(intent, query=query), actor, _SEAL)
     return Permitted(intent, actor, _SEAL)

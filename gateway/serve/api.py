@@ -119,7 +119,12 @@ class FhirApi:
             Interaction.PATCH: PatchHandler(performer, self.base, clock),
             Interaction.DELETE: DeleteHandler(performer, self.base, clock),
             Interaction.TRANSACTION: TransactionHandler(
-                performer, self._handle, self.base, clock, lambda error: self._note(error, Interaction.TRANSACTION)
+                performer,
+                self._handle,
+                self.routes.find,
+                self.base,
+                clock,
+                lambda error: self._note(error, Interaction.TRANSACTION),
             ),
         }
 

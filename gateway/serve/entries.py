@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from gateway.fhir import patch as json_patch
 from gateway.fhir import path_patch
 from gateway.fhir.validate import validate
 from gateway.model import Resource
-from gateway.serve import conditional, routes
+from gateway.serve import conditional
 from gateway.serve.answer import Fault, Invalid
 from gateway.serve.asking import pairs_of
 from gateway.serve.patch import JSON_PATCH
@@ -27,6 +27,8 @@ _STEPS: Final[Mapping[Interaction, Method]] = {
     Interaction.PATCH: Method.PATCH,
     Interaction.DELETE: Method.DELETE,
 }
+Find = Callable[[str, str], Matched]
+"""The table of routes: the row for a method and a path. Raises NotFound, MethodNotAllowed."""
 _READINGS: Final = ("GET", "HEAD")
 _METHODS: Final = (*_READINGS, "POST", "PUT", "PATCH", "DELETE")
 
@@ -63,7 +65,7 @@ def _moved(path: str, first: int) -> str:
     return path.replace("Bundle.entry[0]", f"Bundle.entry[{first}]", 1) if first else path
 
 
-def read(entry: dict[str, Any], at: str, *, now: dt.datetime, base: str) -> Step | Reading:
+def read(entry: dict[str, Any], at: str, *, find: Find, now: dt.datetime, base: str) -> Step | Reading:
     """Return what an entry, whose envelope is valid, asks for. `at` is its path. Raises Refused."""
     request: dict[str, Any] = entry["request"]
     method, url = request["method"], request["url"]
@@ -73,7 +75,7 @@ def read(entry: dict[str, Any], at: str, *, now: dt.datetime, base: str) -> Step
     if ":" in path:
         raise errors.Incorrect("the address is of another server", at=f"{at}.request.url")
     try:
-        matched = routes.find(method, f"/{path}")
+        matched = find(method, f"/{path}")
         pairs = pairs_of(query.encode())
     except errors.NotAllowed as error:
         raise errors.NotAllowed(error.text, at=f"{at}.request.url") from None
@@ -83,7 +85,9 @@ def read(entry: dict[str, Any], at: str, *, now: dt.datetime, base: str) -> Step
     if interaction in _STEPS:
         return _step(entry, matched, pairs, at, now=now, base=base)
     if interaction is Interaction.TRANSACTION or method not in _READINGS:
-        raise errors.Incorrect("an entry is no batch, transaction or operation", at=f"{at}.request.url")
+        raise errors.Incorrect(
+            "an entry is no batch, no transaction, and no operation or search by POST", at=f"{at}.request.url"
+        )
     headers = {
         name: str(request[key]).encode("latin-1", "replace")
         for name, key in ((b"if-none-match", "ifNoneMatch"), (b"if-modified-since", "ifModifiedSince"))

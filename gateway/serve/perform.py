@@ -16,6 +16,7 @@ from gateway import access, errors
 from gateway.access import Actor, NotPermitted, Permitted, Read, Search, Writing
 from gateway.clock import Clock
 from gateway.fhir import body as bodies
+from gateway.fhir.subset import SUBSETTED
 from gateway.fhir.validate import validate
 from gateway.formats import json
 from gateway.model import Resource
@@ -34,7 +35,7 @@ from gateway.store.port import Edit, Edited, Moved, Version
 _ATTEMPTS_MAX: Final = 5
 _BREATHE: Final = 50
 """Resources after which others on this event loop have their turn."""
-_SUBSETTED: Final = ("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "SUBSETTED")
+_SUBSETTED: Final = (SUBSETTED["system"], SUBSETTED["code"])
 _PART: Final = "this is marked as a part of a resource (_summary, _elements): the rest would be lost by writing it"
 """R4 search, _elements: what is SUBSETTED is not suitable as a base to update the resource."""
 _INTENTS: Final[Mapping[Method, type[Writing]]] = {

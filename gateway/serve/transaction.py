@@ -23,7 +23,7 @@ from gateway.serve import entries as asked
 from gateway.serve import prefer
 from gateway.serve.answer import Answer, etag, refusal
 from gateway.serve.asking import Asking
-from gateway.serve.entries import Reading
+from gateway.serve.entries import Find, Reading
 from gateway.serve.perform import Performer
 from gateway.serve.step import Done, Method, Step, What
 
@@ -37,12 +37,15 @@ Reads = Callable[[Actor, Asking], Awaitable[Answer]]
 
 
 class TransactionHandler:
-    """Answers bundles. `reads` answers what only reads; `base` is the address of the API, without a slash at its end."""
+    """Answers bundles. `reads` answers what only reads, `find` is the table of routes; `base` is the address of the API,
+    without a slash at its end.
+    """
 
     def __init__(
-        self, perform: Performer, reads: Reads, base: str, clock: Clock, note: Callable[[Exception], None]
+        self, perform: Performer, reads: Reads, find: Find, base: str, clock: Clock, note: Callable[[Exception], None]
     ) -> None:
         self._perform = perform
+        self._find = find
         self._reads = reads
         self._base = base
         self._clock = clock
@@ -66,7 +69,8 @@ class TransactionHandler:
         asked.envelope(bundle, entries)
         now = self._clock.now()
         jobs = [
-            asked.read(entry, f"Bundle.entry[{place}]", now=now, base=self._base) for place, entry in enumerate(entries)
+            asked.read(entry, f"Bundle.entry[{place}]", find=self._find, now=now, base=self._base)
+            for place, entry in enumerate(entries)
         ]
         for job in jobs:
             if isinstance(job, Reading) and job.matched.type:
@@ -86,7 +90,9 @@ class TransactionHandler:
         for place, entry in enumerate(entries):
             try:
                 asked.envelope({"resourceType": "Bundle", "type": "batch"}, [entry], place)
-                job = asked.read(entry, f"Bundle.entry[{place}]", now=self._clock.now(), base=self._base)
+                job = asked.read(
+                    entry, f"Bundle.entry[{place}]", find=self._find, now=self._clock.now(), base=self._base
+                )
             except errors.Refused as error:
                 told[place] = _refused(error)
             else:

@@ -487,6 +487,17 @@ def test_an_operation_is_asked_where_its_row_says(client):
     assert client.delete("/Patient/$echo").status_code == 405
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_an_operation_that_reads_is_asked_in_an_entry_too(client, kind):
+    urls = ["Patient/$echo?word=a", "Observation/o2/$echo", "$echo"]
+    entries = [{"request": {"method": "GET", "url": url}} for url in urls]
+    answer = client.post("", json={"resourceType": "Bundle", "type": kind, "entry": entries})
+    assert answer.status_code == 200, answer.text
+    said = [entry["resource"]["parameter"] for entry in answer.json()["entry"]]
+    assert [parameter[0]["valueString"] for parameter in said] == ["Patient/", "Observation/o2", "/"]
+    assert said[0][1] == {"name": "word", "valueString": "a"}
+
+
 def test_parts_are_had_of_what_an_operation_answers(client):
     resource = {"resourceType": "Patient", "id": "x", "gender": "other", "photo": [{"title": "me"}]}
     inside = {"fullUrl": "urn:uuid:0d8a2d5c-6f4e-4c39-8a3e-5f1a2b3c4d5e", "resource": resource}
@@ -548,3 +559,30 @@ def test_what_comes_into_being_after_the_first_page_does_not_show_on_the_others(
         new = {f"Basic/b{n + 100 * len(kind)}" for n in range(4)}
         assert not new & {entry["resource"]["resourceType"] + "/" + entry["resource"]["id"] for entry in every(client, link(first, "next"))}  # fmt: skip
         assert new <= {f"Basic/{entry['resource']['id']}" for entry in every(client, "/Basic?_count=50")}
+
+
+@pytest.mark.parametrize(
+    ("scope", "path"),
+    [
+        ("system/Observation.rs", "/Observation?patient.family=Hansen"),
+        ("system/Observation.rs", "/Observation?subject:Patient.gender=female"),
+        ("system/Observation.rs", "/Observation?_filter=patient.family eq Hansen"),
+        ("system/Observation.rs", "/Observation?_filter=not (patient.family eq Hansen)"),
+        ("system/Observation.rs", "/Observation?_list=l"),
+        ("system/Patient.rs", "/Patient?_has:Observation:patient:code=8480-6"),
+        ("system/Patient.rs system/Observation.rs", "/Patient?_has:Observation:patient:encounter.status=finished"),
+    ],
+)
+def test_nobody_learns_by_a_chain_what_he_may_not_search(server, client, scope, path):
+    with server.client(*scope.split()) as narrow:
+        answer = narrow.get(path)
+        assert answer.status_code == 403, answer.text
+        assert answer.json()["issue"][0]["code"] == "forbidden"
+    assert client.get(path).status_code == 200
+
+
+def test_a_chain_over_several_types_goes_through_those_that_may_be_searched(server):
+    with server.client("system/Observation.rs", "system/Group.s") as narrow:
+        answer = narrow.get("/Observation?subject._id=p0,p1,p2")
+        assert answer.status_code == 200, answer.text
+        assert "entry" not in answer.json()
