@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,10 @@ from gateway.observe.catalogue import DURATIONS, METRICS
 
 if TYPE_CHECKING:
     from prometheus_client.metrics import MetricWrapperBase
+
+
+READS_MAX = 5
+READ_AGAIN_SECONDS = 0.01
 
 
 def prepare(folder: Path, *, fresh: bool) -> None:
@@ -119,6 +125,16 @@ class Metrics:
 
 def exposition() -> bytes:
     """Return the text of /metrics: the numbers of every process of this gateway together."""
+    for _ in range(READS_MAX - 1):
+        try:
+            return _gathered()
+        except (ValueError, KeyError, struct.error, OSError):
+            # Another process makes its file longer at this moment, and what is read of it is half a line.
+            time.sleep(READ_AGAIN_SECONDS)
+    return _gathered()
+
+
+def _gathered() -> bytes:
     import prometheus_client  # noqa: PLC0415
     from prometheus_client import multiprocess  # noqa: PLC0415
 
