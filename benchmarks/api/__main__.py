@@ -81,7 +81,8 @@ async def measure(
             found[f"{name}_per_second"] = best
             found |= {f"{name}_{q}_ms_at_{connections}": value for q, value in load.quantiles().items()}
             if connections == CONNECTIONS[0] and name in {"searches", "published"}:
-                found |= {f"{kind}_p50_ms": load.quantiles(kind)["p50"] for kind in load.waits}
+                shape = "queries_" if name == "published" else ""  # some have the same names
+                found |= {f"{shape}{kind}_p50_ms": load.quantiles(kind)["p50"] for kind in load.waits}
     return found
 
 
