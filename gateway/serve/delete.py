@@ -9,12 +9,12 @@ from __future__ import annotations
 from gateway import access
 from gateway.access import Actor, Delete
 from gateway.clock import Clock
-from gateway.serve import conditional, prefer
+from gateway.serve import prefer
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking
 from gateway.serve.perform import Performer
-from gateway.serve.sent import criteria, nothing_more
-from gateway.serve.step import Method, Step
+from gateway.serve.sent import aimed
+from gateway.serve.step import Method
 
 
 class DeleteHandler:
@@ -29,11 +29,6 @@ class DeleteHandler:
         """Delete, 204."""
         matched = asking.matched
         access.decide(actor, Delete(matched.type, matched.id))
-        step = Step(Method.DELETE, matched.type, matched.id)
-        if matched.id:
-            nothing_more(asking)
-        else:
-            step.question = criteria(asking, now=self._clock.now(), base=self._base)
-        step.tags = conditional.tags(asking.condition(b"if-match"))
+        step = aimed(asking, Method.DELETE, now=self._clock.now(), base=self._base)
         (done,) = await self._perform(actor, [step])
         return prefer.answer(done, asking, self._base)

@@ -13,12 +13,12 @@ from gateway.access import Actor
 from gateway.clock import Clock
 from gateway.fhir import patch as json_patch
 from gateway.fhir import path_patch
-from gateway.serve import conditional, prefer
+from gateway.serve import prefer
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking
 from gateway.serve.perform import Performer
-from gateway.serve.sent import criteria, nothing_more
-from gateway.serve.step import Method, Patch, Step
+from gateway.serve.sent import aimed
+from gateway.serve.step import Method, Patch
 
 JSON_PATCH: Final = "application/json-patch+json"
 
@@ -35,12 +35,7 @@ class PatchHandler:
         """Patch, 200."""
         matched = asking.matched
         access.decide(actor, access.Patch(matched.type, matched.id))
-        step = Step(Method.PATCH, matched.type, matched.id)
-        if matched.id:
-            nothing_more(asking)
-        else:
-            step.question = criteria(asking, now=self._clock.now(), base=self._base)
-        step.tags = conditional.tags(asking.condition(b"if-match"))
+        step = aimed(asking, Method.PATCH, now=self._clock.now(), base=self._base)
         step.patch = _patch_of(asking)
         (done,) = await self._perform(actor, [step])
         return prefer.answer(done, asking, self._base)

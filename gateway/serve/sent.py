@@ -7,9 +7,9 @@ from typing import Any
 
 from gateway import errors
 from gateway.model import Resource
-from gateway.search.query import Query
 from gateway.serve import conditional
 from gateway.serve.asking import Asking
+from gateway.serve.step import Method, Step
 
 
 def nothing_more(asking: Asking) -> None:
@@ -18,9 +18,18 @@ def nothing_more(asking: Asking) -> None:
         raise errors.Incorrect("this address takes _format and _pretty, and no other parameter")
 
 
-def criteria(asking: Asking, *, now: dt.datetime, base: str) -> Query:
-    """Return the question of `Type?…`. Raises Incorrect."""
-    return conditional.question(asking.matched.type, asking.pairs, now=now, base=base)
+def aimed(asking: Asking, method: Method, *, now: dt.datetime, base: str) -> Step:
+    """Return the step of a change of what is there: of the id in its address, or of the one that its criteria find;
+    at the versions that If-Match names. Raises Incorrect.
+    """
+    matched = asking.matched
+    step = Step(method, matched.type, matched.id)
+    if matched.id:
+        nothing_more(asking)
+    else:
+        step.question = conditional.question(matched.type, asking.pairs, now=now, base=base)
+    step.tags = conditional.tags(asking.condition(b"if-match"))
+    return step
 
 
 def resource_of(asking: Asking) -> Resource:

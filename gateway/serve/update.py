@@ -13,8 +13,8 @@ from gateway.serve import conditional, prefer
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking
 from gateway.serve.perform import Performer
-from gateway.serve.sent import criteria, nothing_more, resource_of, same_id
-from gateway.serve.step import Method, Step
+from gateway.serve.sent import aimed, resource_of, same_id
+from gateway.serve.step import Method
 
 
 class UpdateHandler:
@@ -29,12 +29,7 @@ class UpdateHandler:
         """Replace, 200; or create, 201."""
         matched = asking.matched
         access.decide(actor, Update(matched.type, matched.id))
-        step = Step(Method.PUT, matched.type, matched.id)
-        if matched.id:
-            nothing_more(asking)
-        else:
-            step.question = criteria(asking, now=self._clock.now(), base=self._base)
-        step.tags = conditional.tags(asking.condition(b"if-match"))
+        step = aimed(asking, Method.PUT, now=self._clock.now(), base=self._base)
         step.fresh = conditional.fresh(asking.condition(b"if-none-match"))
         if step.tags and step.fresh:
             raise errors.Incorrect("If-Match and If-None-Match ask for the opposite", at="If-None-Match")
