@@ -1,11 +1,10 @@
 """Who may see what: decide(actor, query) → a narrowed query, or a refusal. Pure."""
 
+from gateway.access.actor import Actor, Assurance, Kind, Purpose
 from gateway.access.decide import (
-    Actor,
     Create,
     Delete,
     History,
-    Kind,
     NotPermitted,
     Patch,
     Permitted,
@@ -22,6 +21,7 @@ from gateway.access.decide import (
 
 __all__ = [
     "Actor",
+    "Assurance",
     "Create",
     "Delete",
     "History",
@@ -29,6 +29,7 @@ __all__ = [
     "NotPermitted",
     "Patch",
     "Permitted",
+    "Purpose",
     "Read",
     "Search",
     "TypeHistory",

@@ -13,29 +13,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Generic, TypeVar
 
 from gateway.access import reach
-from gateway.access.scopes import Letter, Scopes
+from gateway.access.actor import Actor
+from gateway.access.scopes import Letter
 from gateway.errors import Denied
 from gateway.search.query import Query
-
-
-class Kind(enum.StrEnum):
-    """What sort of caller an actor is."""
-
-    SYSTEM = "system"
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who is asking: a registered client and what it was given. Whoever verified the token made it."""
-
-    client: str
-    scopes: Scopes
-    kind: Kind = Kind.SYSTEM
-
-    @property
-    def feeds(self) -> frozenset[str]:
-        """The feeds it may post to."""
-        return self.scopes.feeds
 
 
 class Why(enum.StrEnum):
