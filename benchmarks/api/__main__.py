@@ -75,7 +75,8 @@ async def measure(
             continue
         await server.run(stream(), connections=CONNECTIONS[0], seconds=min(2.0, seconds))  # warms
         for connections in CONNECTIONS:
-            load = await server.run(stream(), connections=connections, seconds=seconds)
+            asked = mixes.prepared(stream(), seconds, 12_000 if name == "reads" else 5_000)
+            load = await server.run(asked, connections=connections, seconds=seconds)
             _told(f"{name} at {connections}", load)
             best = max(load.rate, found.get(f"{name}_per_second", 0.0))
             found[f"{name}_per_second"] = best

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import random
+import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from benchmarks.api.driver import Request, Response
@@ -12,10 +14,18 @@ from benchmarks.api.population import Population
 from gateway.formats import json
 
 
+def prepared(stream: Iterator[Request], seconds: float, a_second: int) -> Iterator[Request]:
+    """Return a stream whose requests are made before the clock runs: to make them would take time from the server.
+
+    `a_second` is more than the server will answer: a stream that runs dry ends the run early.
+    """
+    return iter(list(islice(stream, int(seconds * a_second))))
+
+
 def imports(population: Population, patients: int, first: int = 0) -> Iterator[Request]:
-    """Yield transaction Bundles of 100, of the patients from `first` on."""
-    for body in population.bundles(patients, first=first):
-        yield Request("POST", "", body, kind="transaction")
+    """Return transaction Bundles of 100, of the patients from `first` on, made before the first is asked for."""
+    packed = [zlib.compress(body, 1) for body in population.bundles(patients, first=first)]
+    return (Request("POST", "", zlib.decompress(body), kind="transaction") for body in packed)
 
 
 def reads(ids: list[str], seed: int) -> Iterator[Request]:

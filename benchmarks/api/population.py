@@ -57,7 +57,7 @@ class Population:
         names = {f"{one['resourceType']}/{one['id']}": uid(number, one["id"]) for one in record}
         made = [_renamed(one, names) for one in record]
         patient = made[0]
-        family = chance.choice(FAMILIES) + str(chance.randrange(10, 1000))
+        family = _family(chance)
         patient["name"] = [{"use": "official", "family": family, "given": [chance.choice(GIVEN), chance.choice(GIVEN)]}]
         patient["birthDate"] = (
             f"{chance.randrange(1935, 2024)}-{chance.randrange(1, 13):02}-{chance.randrange(1, 29):02}"
@@ -65,6 +65,15 @@ class Population:
         patient["identifier"] = [{"system": "urn:example:record", "value": f"record-{number}"}]
         patient.pop("photo", None)
         return made
+
+    @staticmethod
+    def family(number: int) -> str:
+        """Return the family name of patient `number`."""
+        return _family(random.Random(SEED + number))
+
+
+def _family(chance: random.Random) -> str:
+    return chance.choice(FAMILIES) + str(chance.randrange(10, 1000))
 
 
 def uid(number: int, own: str) -> str:

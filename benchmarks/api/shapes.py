@@ -27,11 +27,11 @@ def own(population: Population, patients: int) -> dict[str, Shape]:
         number = chance.randrange(patients)
         return uid(number, population.records[number % len(population.records)][0]["id"])
 
+    sampled = random.Random(patients)
+    families = [population.family(sampled.randrange(patients)) for _ in range(200)]
+
     def family(chance: random.Random) -> str:
-        number = chance.randrange(patients)
-        return (
-            str(population.copy(number)[0]["name"][0]["family"]) if chance.random() < 0.1 else chance.choice(FAMILIES)
-        )
+        return chance.choice(families if chance.random() < 0.1 else FAMILIES)
 
     def code(chance: random.Random, pool: str = "observation_code") -> str:
         return _quoted(chance.choice(population.pools[pool]))
@@ -92,7 +92,7 @@ def _drawn(pool: str, chance: random.Random, population: Population, patients: i
     if pool == "patient_id":
         return uid(number, population.records[number % len(population.records)][0]["id"])
     if pool == "patient_family":
-        return str(population.copy(number)[0]["name"][0]["family"])
+        return population.family(number)
     return chance.choice(population.pools[pool])
 
 

@@ -9,6 +9,7 @@ whole question.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -42,6 +43,7 @@ PARAMETERS_MAX: Final = 40
 TYPES_MAX: Final = 20
 """How many types a search of the whole system may name."""
 VALUE_LENGTH_MAX: Final = 8000
+_REMEMBERED_LENGTH_MAX: Final = 200
 
 
 @dataclass(slots=True)
@@ -127,6 +129,15 @@ def understand_system(
     ]
 
 
+@functools.lru_cache(maxsize=4096)
+def _alone(resource_type: str, name: str, value: str, base: str) -> tuple[Term, bool]:
+    """Return the term of a parameter without modifier or chain, whose value is measured from no moment; and whether it
+    may name a person.
+    """
+    reader = _Reader(parameters.of(resource_type), Reading(Context(None, base)), lenient=False)
+    return reader._term(name, value), reader.reading.private  # noqa: SLF001
+
+
 @dataclass(slots=True)
 class _Reader:
     """Collects what the pairs of one request say."""
@@ -181,7 +192,16 @@ class _Reader:
         elif name == "_type":
             raise Unknown("_type belongs to a search of the whole system", at="_type")
         else:
-            self._keep(self._term(name, value))
+            self._keep(self._own_term(name, value))
+
+    def _own_term(self, name: str, value: str) -> Term:
+        """Read a parameter; of what depends on nothing else, what was asked lately is remembered."""
+        if ":" in name or "." in name or "ap" in value or len(value) > _REMEMBERED_LENGTH_MAX:
+            return self._term(name, value)
+        term, private = _alone(self.known.type, name, value, self.reading.context.base)
+        self.reading.ends += 1
+        self.reading.private = self.reading.private or private
+        return term
 
     def _term(self, name: str, value: str) -> Term:
         def leaf(known: Parameters, parameter: Parameter, modifier: str) -> Term:

@@ -38,24 +38,30 @@ _TAG = re.compile(r"<[^<>]*>")
 
 def found(parameter: Parameter, resource: Resource) -> Iterator[Found]:
     """Yield every value of a parameter that its kind can hold."""
+    readable = _READ.get(parameter.kind, ())
     for place in parameter.paths:
-        if place.type in _READ.get(parameter.kind, ()):
+        if place.type in readable:
             for value in walk(resource, place.steps):
                 yield place, value
 
 
-def walk(value: Any, steps: tuple[Step, ...]) -> Iterator[Any]:
-    """Yield what stands at the end of a path."""
-    if not steps:
-        yield value
-        return
-    step, *rest = steps
-    below = value.get(step.name) if isinstance(value, dict) else None
-    for item in below if isinstance(below, list) else [below]:
-        if item is not None and (
-            step.where is None or (isinstance(item, dict) and item.get(step.where[0]) == step.where[1])
-        ):
-            yield from walk(item, tuple(rest))
+def walk(value: Any, steps: tuple[Step, ...]) -> list[Any]:
+    """Return what stands at the end of a path, in the order of the resource."""
+    level = [value]
+    for step in steps:
+        below = [one.get(step.name) for one in level if isinstance(one, dict)]
+        level = []
+        for item in below:
+            if isinstance(item, list):
+                level += [one for one in item if one is not None]
+            elif item is not None:
+                level.append(item)
+        if step.where is not None:
+            key, wanted = step.where
+            level = [one for one in level if isinstance(one, dict) and one.get(key) == wanted]
+        if not level:
+            break
+    return level
 
 
 def stands(parameter: Parameter, resource: Resource) -> bool:
