@@ -45,6 +45,14 @@ class IndexRows:
     strings: list[tuple[Any, ...]] = field(default_factory=list)
     measures: list[tuple[Any, ...]] = field(default_factory=list)
 
+    def tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
+        """Return table, columns and rows of each."""
+        return [
+            ("date_of", DATE_COLUMNS, self.dates),
+            ("string_of", STRING_COLUMNS, self.strings),
+            ("measure_of", MEASURE_COLUMNS, self.measures),
+        ]
+
     def add(self, rid: int, type_code: int, index: Index) -> None:
         """Add what stands in `index` beside its tokens."""
         if index.dates:

@@ -17,8 +17,8 @@ from gateway.search import parameters
 from gateway.search.parameters import Kind
 from gateway.search.query import Index, own
 from gateway.store.postgres import statements
-from gateway.store.postgres.connections import Connection, Connections
-from gateway.store.postgres.index_rows import DATE_COLUMNS, MEASURE_COLUMNS, STRING_COLUMNS, IndexRows, grams, unit_of
+from gateway.store.postgres.connections import Connections
+from gateway.store.postgres.index_rows import IndexRows, grams, unit_of
 from gateway.store.postgres.plan import Extract
 from gateway.store.postgres.units import Units
 
@@ -70,25 +70,15 @@ class Indexing:
             return index.tokens
         return [*index.tokens, *grams(type_code, index.strings, self.addresses)]
 
-    async def write(
-        self, connection: Connection, indexed: Sequence[tuple[int, int, Index]], *, forget: Sequence[int] = ()
-    ) -> None:
-        """Write the rows of (rid, type, index), in the caller's transaction; rows of `forget` (rids) go first."""
-        if forget:
-            await connection.execute(_SQL["forget"], forget)
+    async def rows(self, indexed: Sequence[tuple[int, int, Index]]) -> IndexRows:
+        """Return the rows of (rid, type, index); units that are new get their numbers first."""
         measures = [measure for _, _, index in indexed for measure in index.measures]
         if measures:
             await self.units.learn(map(unit_of, measures))
         rows = IndexRows(self.parameters, self.units, self.addresses)
         for rid, type_code, index in indexed:
             rows.add(rid, type_code, index)
-        for table, columns, records in (
-            ("date_of", DATE_COLUMNS, rows.dates),
-            ("string_of", STRING_COLUMNS, rows.strings),
-            ("measure_of", MEASURE_COLUMNS, rows.measures),
-        ):
-            if records:
-                await connection.copy_records_to_table(table, records=records, columns=columns)
+        return rows
 
     async def again(self, connection: asyncpg.Connection[Any]) -> int:
         """Index every resource again if the rows were made by another layout or table of parameters; return how many.
@@ -135,7 +125,11 @@ class Indexing:
                 (row["rid"], index.patient, index.code, index.date_low, index.date_high, mine, index.present, tokens)
             )
         await connection.execute(_SQL["indexed"], *[list(column) for column in zip(*columns, strict=True)])
-        await self.write(connection, indexed, forget=[row["rid"] for row in found])
+        await connection.execute(_SQL["forget"], [row["rid"] for row in found])
+        made = await self.rows(indexed)
+        for table, columns_of, records in made.tables():
+            if records:
+                await connection.copy_records_to_table(table, records=records, columns=columns_of)
         return found[-1]["rid"], len(found)
 
 

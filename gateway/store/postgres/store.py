@@ -26,11 +26,12 @@ from gateway.store.port import (
 from gateway.store.postgres import leases, migrate, outbox, statements
 from gateway.store.postgres.connections import Connections
 from gateway.store.postgres.indexing import Indexing
+from gateway.store.postgres.landing import Landing, Numbers
 from gateway.store.postgres.order import PostgresOrder
 from gateway.store.postgres.plan import Extract, Merge
 from gateway.store.postgres.reads import Reads
 from gateway.store.postgres.search import Searches
-from gateway.store.postgres.transact import Numbers, Transactor
+from gateway.store.postgres.transact import Transactor
 from gateway.store.postgres.trips import Trips
 from gateway.store.postgres.writing import Writer
 
@@ -65,13 +66,15 @@ class PostgresStore:
         self._transactor = Transactor(
             self._connections,
             self._types,
-            functools.lru_cache(maxsize=1 << 16)(outbox_partition),
             merge,
             extract,
             clock or SystemClock(),
             seqs=Numbers(_SQL["message_numbers"]),
-            rids=Numbers(_SQL["resource_numbers"]),
-            indexing=self._indexing,
+            landing=Landing(
+                self._indexing,
+                functools.lru_cache(maxsize=1 << 16)(outbox_partition),
+                Numbers(_SQL["resource_numbers"]),
+            ),
         )
         self._reads = Reads(self._connections, self._types)
         # A search decides its index itself: planning each question anew would cost as much as answering it.

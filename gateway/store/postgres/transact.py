@@ -1,6 +1,6 @@
 """One transaction of `apply`: look, plan, write. Retried whole when it met another one; nothing of it is half done.
 
-What `write` shares with it (writing.py): how to try again, and how changed rows land.
+What `write` shares with it (writing.py): how to try again. How changed rows land is `landing`'s.
 
 The order of locks is that of statements/apply.sql. The outbox heads come late: from there to the commit, transactions
 that publish into the same partition wait for one another, which is what makes its numbers gap-free and in commit order.
@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import random
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,39 +24,17 @@ from gateway.store.port import Advance, Applied, AppliedMessage, Batch, MessageW
 from gateway.store.postgres import order, statements
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.inbox import Inbox, Marks
-from gateway.store.postgres.indexing import Indexing
-from gateway.store.postgres.plan import MESSAGE_COLUMNS, OUTBOX_COLUMNS, Extract, Mention, Merge, Outgoing, Plan
-from gateway.store.postgres.rows import RESOURCE_COLUMNS, VERSION_COLUMNS, Precedence, Row
+from gateway.store.postgres.landing import Landing, Numbers, OutdatedError
+from gateway.store.postgres.plan import MESSAGE_COLUMNS, Extract, Mention, Merge, Plan
+from gateway.store.postgres.rows import Precedence, Row
 
 _SQL = statements.load("apply")
 _ATTEMPTS_MAX = 8
 _MENTIONS_MAX = 50_000
-_BLOCK = 1000
-"""What the sequences step by (migrations/0001_spine.sql)."""
-
-
-class OutdatedError(Exception):
-    """Another transaction changed what this one was planned from: plan again."""
 
 
 Done = TypeVar("Done")
 _MET_ANOTHER = (OutdatedError, asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError)
-
-
-class Numbers:
-    """Row numbers, taken from a sequence a thousand at a time. Unused ones of this process are simply lost."""
-
-    def __init__(self, statement: str) -> None:
-        self._statement = statement
-        self._free: list[int] = []
-
-    async def take(self, connection: Connection, count: int) -> list[int]:
-        """Return `count` numbers that nobody else has, ascending within a block."""
-        while (missing := count - len(self._free)) > 0:  # somebody else may have taken some while we asked
-            for start in await connection.fetch(self._statement, -(-missing // _BLOCK)):
-                self._free.extend(range(start[0], start[0] + _BLOCK))
-        taken, self._free = self._free[:count], self._free[count:]
-        return taken
 
 
 @dataclass(slots=True)
@@ -66,13 +43,11 @@ class Transactor:
 
     connections: Connections
     types: Mapping[str, int]
-    partition: Callable[[str], int]
     merge: Merge
     extract: Extract
     clock: Clock
     seqs: Numbers
-    rids: Numbers
-    indexing: Indexing
+    landing: Landing
     mentions: set[Mention] = field(default_factory=set)
 
     async def commit(self, batches: Sequence[Batch]) -> list[Applied]:
@@ -140,58 +115,17 @@ class Transactor:
 
     async def _write(self, connection: Connection, plan: Plan) -> None:
         plan.messages.sort(key=lambda record: record[10])  # by letter: two writers meet in the same order
-        await _copy(connection, "message", MESSAGE_COLUMNS, plan.messages)
+        if plan.messages:
+            await connection.copy_records_to_table("message", records=plan.messages, columns=MESSAGE_COLUMNS)
         if plan.retold:
             await connection.executemany(_SQL["retold"], plan.retold)
         await _lock(
             connection, [row for row in plan.rows.values() if row.stored_version and (row.changed or row.noted)]
         )
-        await self.land(connection, plan.rows.values(), plan.outgoing)
+        await self.landing.land(connection, plan.rows.values(), plan.outgoing)
         if plan.tallies:
             counts = [(*key, t.stored, t.rejected, t.duplicate) for key, t in sorted(plan.tallies.items())]
             await connection.execute(_SQL["count"], *_columns(counts))
-
-    async def land(self, connection: Connection, rows: Iterable[Row], outgoing: Sequence[Outgoing]) -> None:
-        """Write what is new of these rows, which are locked, and what is to be published."""
-        changed = sorted((row for row in rows if row.changed), key=lambda row: (row.type, row.id))
-        await self._write_resources(connection, changed)
-        if noted := [_note(row) for row in rows if row.noted and not row.changed]:
-            await connection.execute(_SQL["note"], *_columns(noted))
-        await self._send(connection, outgoing)
-
-    async def _write_resources(self, connection: Connection, changed: Sequence[Row]) -> None:
-        stored = [row.rid for row in changed if row.stored_version]
-        if stored:
-            await connection.execute(_SQL["supersede"], stored)
-        fresh = [row for row in changed if not row.stored_version]
-        for row, rid in zip(fresh, await self.rids.take(connection, len(fresh)), strict=True):
-            row.rid = rid
-        await _copy(connection, "version", VERSION_COLUMNS, [record for row in changed for record in row.superseded])
-        names, tokens = self.indexing.type_names, self.indexing.tokens
-        records = [row.record(names[row.type], tokens(row.type, row.index)) for row in changed]
-        await _copy(connection, "resource", RESOURCE_COLUMNS, records)
-        indexed = [(row.rid, row.type, row.index) for row in changed]
-        await self.indexing.write(connection, indexed, forget=stored)
-
-    async def _send(self, connection: Connection, outgoing: Sequence[Outgoing]) -> None:
-        if not outgoing:
-            return
-        placed = [(self.partition(out.key), out) for out in outgoing]
-        wanted = Counter(part for part, _ in placed)
-        parts = sorted(wanted)
-        counts = [wanted[part] for part in parts]
-        taken = await connection.fetch(_SQL["numbers"], parts, counts)
-        if len(taken) < len(parts):
-            await connection.execute(_SQL["new_heads"], parts)
-            missing = {*parts} - {row["part"] for row in taken}
-            more = [part for part in parts if part in missing]
-            taken += await connection.fetch(_SQL["numbers"], more, [wanted[part] for part in more])
-        heads = {row["part"]: row["upto"] - wanted[row["part"]] for row in taken}
-        records = []
-        for part, out in placed:
-            heads[part] += 1
-            records.append((heads[part], out.message, part, out.version, out.type, out.id))
-        await _copy(connection, "outbox", OUTBOX_COLUMNS, records)
 
 
 async def _hold(connection: Connection, advances: Sequence[Advance]) -> dict[tuple[str, int], int]:
@@ -220,11 +154,6 @@ async def _lock(connection: Connection, rows: Sequence[Row]) -> None:
     held = {row["rid"]: row["stored_as"] for row in await connection.fetch(_SQL["lock"], [row.rid for row in rows])}
     if any(held.get(row.rid) != row.stored_as for row in rows):
         raise OutdatedError
-
-
-async def _copy(connection: Connection, table: str, columns: Sequence[str], records: list[tuple[Any, ...]]) -> None:
-    if records:
-        await connection.copy_records_to_table(table, records=records, columns=columns)
 
 
 def _applied(plan: Plan, messages: Sequence[MessageWrite], *, repeats: bool) -> Applied:
@@ -271,11 +200,6 @@ def row_of(found: Mapping[str, Any]) -> Row:
         state=found["state"],
         body=found["body"],
     )
-
-
-def _note(row: Row) -> tuple[Any, ...]:
-    assert row.precedence is not None
-    return (row.rid, row.precedence.event, row.precedence.received, row.precedence.line, row.state)
 
 
 def _columns(records: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

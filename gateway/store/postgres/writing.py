@@ -9,6 +9,7 @@ writes without a condition, or under another one, is not waited for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -20,9 +21,10 @@ from gateway.store.port import Condition, Edit, Edited, Moved
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.edits import Editing
+from gateway.store.postgres.landing import FEW, OutdatedError
 from gateway.store.postgres.rows import Row
 from gateway.store.postgres.search import Searches
-from gateway.store.postgres.transact import OutdatedError, Transactor, row_of
+from gateway.store.postgres.transact import Transactor, row_of
 
 _SQL: Final = statements.load("edits")
 _TOGETHER_MAX: Final = 2000
@@ -83,9 +85,14 @@ class Writer:
         attempt: int,
         conditions: Sequence[Condition] = (),
     ) -> list[list[Edited] | BaseException]:
-        async with connection.transaction():
+        trust = attempt == 0
+        # what is new lands in one statement, which is a transaction of its own
+        alone = (
+            trust and not conditions and sum(map(len, groups)) < FEW and all(e.expect == 0 for g in groups for e in g)
+        )
+        async with contextlib.nullcontext() if alone else connection.transaction():
             await self._agree(connection, conditions)
-            rows = await self._look(connection, groups, trust=attempt == 0)
+            rows = await self._look(connection, groups, trust=trust)
             plan = Editing(rows, self._transactor.types, self._transactor.moment())
             answers: list[list[Edited] | BaseException] = []
             for group in groups:
@@ -93,7 +100,7 @@ class Writer:
                     answers.append(plan.add(group))
                 except Moved as moved:
                     answers.append(moved)
-            await self._transactor.land(connection, list(plan.rows.values()), plan.outgoing)
+            await self._transactor.landing.land(connection, list(plan.rows.values()), plan.outgoing)
         return answers
 
     async def _agree(self, connection: Connection, conditions: Sequence[Condition]) -> None:

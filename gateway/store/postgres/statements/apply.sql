@@ -49,10 +49,16 @@ select nextval('resource_rid') from generate_series(1, $1);
 select rid, xmin::text as stored_as from resource where rid = any($1::bigint[]) order by type, id for update;
 
 -- name: supersede
--- Move current rows aside; their next versions come in by COPY under the same rid: $1 rids.
+-- Move current rows aside, and forget what they were found by; their next versions land under the same rid: $1 rids.
 with gone as (
   delete from resource where rid = any($1::bigint[])
   returning updated, message, version, type, deleted, id, lane, body
+), dates as (
+  delete from date_of where rid = any($1::bigint[])
+), strings as (
+  delete from string_of where rid = any($1::bigint[])
+), measures as (
+  delete from measure_of where rid = any($1::bigint[])
 )
 insert into version (updated, message, version, type, deleted, id, lane, body) select * from gone;
 
