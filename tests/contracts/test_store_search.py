@@ -232,7 +232,7 @@ async def test_beyond_its_limit_what_no_index_has_in_order_is_not_sorted(world, 
 
 async def test_what_cannot_be_sorted_by_is_refused(world):
     with pytest.raises(Incorrect):
-        await world.store.search(Query("Patient", order=(SortBy("gender"),)))
+        await world.store.search(Query("Patient", order=(SortBy("_text"),)))
 
 
 async def test_an_index_made_by_another_table_is_made_again_at_the_next_start_and_goes_on_where_it_stopped(
