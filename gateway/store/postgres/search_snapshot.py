@@ -38,7 +38,7 @@ def unchanged(as_of: AsOf, put: Arguments) -> str:
 
 def changed(scope: Scope, resource_type: str, as_of: AsOf) -> Statement:
     """Return the statement for what is not as it was, with its version of then: columns rid, id, version, updated, lane,
-    body; and `among`, of how many that may have been changed: more than CHANGED_MAX are not looked at. One row at least,
+    body; and `among`, of how many that were written since: more than CHANGED_MAX are not looked at. One row at least,
     of nulls where there is none.
     """
     put = scope.put
@@ -48,6 +48,7 @@ def changed(scope: Scope, resource_type: str, as_of: AsOf) -> Statement:
         f"""with c as materialized (
   select rid, type, id from resource
    where type = {scope.type(resource_type)} and version > 1 and not deleted and updated >= {early}
+     and not {seen.of("xmin")}
    limit {CHANGED_MAX + 1}
 )
 select (select count(*) from c) as among, was.*
