@@ -248,6 +248,9 @@ def sort_key(resource: Resource, parameter: str, *, descending: bool = False) ->
     known = parameters.of(resource["resourceType"]).get(parameter)
     if known is None or not known.sortable:
         return None
+    if parameter == "_id":
+        own: str | None = resource.get("id")
+        return own
     keys: list[Any] = []
     if known.name == "deceased":
         dead = resource.get("deceasedBoolean") is True or "deceasedDateTime" in resource
