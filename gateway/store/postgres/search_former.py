@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from gateway.formats import json
@@ -44,7 +44,7 @@ async def answering(query: Query, former: Iterable[Row], extract: Extract, ask: 
         if not place % _TURN:
             await asyncio.sleep(0)  # others come in between
     if linked and held:
-        told = _Told(query.type, [link for term in linked for link in links(term)])
+        told = _Told(query, [link for term in linked for link in links(term)])
         await told.learn([resource for _, resource in held], ask)
         held = [(row, resource) for row, resource in held if all(told.holds(term, resource) for term in linked)]
     return [{**row, **_keys(query, row, resource, extract)} for row, resource in held]
@@ -68,7 +68,7 @@ def links(term: Term) -> Iterator[Link]:
 class _Told:
     """What other resources say: for each link the ids that answer it, of targets for a chain, of its own for a `_has`."""
 
-    type: str
+    query: Query
     links: Sequence[Link]
     found: dict[Link, set[str]] = field(default_factory=dict)
 
@@ -78,12 +78,12 @@ class _Told:
                 kind, term = link.type, link.term
                 ids = {one for resource in resources for one in _targets(resource, link)}
             else:
-                kind, term = self.type, link
+                kind, term = self.query.type, link
                 ids = {str(resource["id"]) for resource in resources}
             named, found = sorted(ids), self.found.setdefault(link, set())
             for start in range(0, len(named), _ASKED_MAX):
                 some = tuple(named[start : start + _ASKED_MAX])
-                found |= await ask(Query(kind, (term,), ids=some, count=len(some)))
+                found |= await ask(_beside(self.query, kind, term, some))
 
     def holds(self, term: Term, resource: Resource) -> bool:
         match term:
@@ -99,6 +99,14 @@ class _Told:
                 return any(self.holds(one, resource) for one in term.terms)
             case _:
                 return match.holds(term, resource)
+
+
+def _beside(query: Query, kind: str, term: Term, ids: tuple[str, ...]) -> Query:
+    """Return the question which of some current resources answer a term, asked by whoever asks the query."""
+    return replace(
+        query, type=kind, terms=(term,), ids=ids, updated=(), sort=Sort.NEWEST, order=(), count=len(ids), after=None,
+        until=None, as_of=None, total=False, includes=(),
+    )  # fmt: skip
 
 
 def _targets(resource: Resource, link: ChainTerm) -> set[str]:
