@@ -46,8 +46,8 @@ class Kind(enum.StrEnum):
 
 TEXTS: Final = frozenset({"_text", "_content"})
 """Parameters of the text of a resource, its narrative or all of it: R4 gives them no path, and `match` answers them."""
-SORTABLE: Final = frozenset({Kind.DATE, Kind.STRING, Kind.URI, Kind.NUMBER, Kind.QUANTITY})
-"""Kinds whose values are kept in an order; of tokens and references nothing but hashes is."""
+SORTABLE: Final = frozenset({Kind.DATE, Kind.STRING, Kind.URI, Kind.NUMBER, Kind.QUANTITY, Kind.TOKEN, Kind.REFERENCE})
+"""Kinds whose values have an order. R4 gives none to a composite, which is several values at once, nor to what is special."""
 _UNSTORED: Final = frozenset({Kind.COMPOSITE, Kind.SPECIAL})
 """Kinds that `match` answers, with what the index keeps of other parameters to go by."""
 _BITS: Final = 63

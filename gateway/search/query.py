@@ -13,7 +13,7 @@ from decimal import Decimal
 from gateway.search.indexed import Index, Measure, fold, own, reference, reference_parameter, token
 
 __all__ = [
-    "After", "AllTerm", "Amount", "AnyTerm", "ChainTerm", "CompositeTerm", "DateTerm", "HasTerm", "How", "IdTerm",
+    "After", "AllTerm", "Amount", "AnyTerm", "AsOf", "ChainTerm", "CompositeTerm", "DateTerm", "HasTerm", "How", "IdTerm",
     "Include", "Index", "Measure", "MissingTerm", "NearTerm", "NotTerm", "NumberTerm", "Prefix", "QuantityTerm", "Query",
     "ReferenceTerm", "Sort", "SortBy", "StringTerm", "Term", "TextTerm", "TokenTerm", "fold", "own", "reference",
     "reference_parameter", "token",
@@ -260,6 +260,16 @@ class After:
 
 
 @dataclass(frozen=True, slots=True)
+class AsOf:
+    """The state of the store that a first page was read from. Made by the store (`Page.as_of`), and for it alone to read."""
+
+    at: dt.datetime
+    """When it had been read, by the store's clock."""
+    snapshot: str
+    """What had been committed by then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A type-level search. `ids` is `_id`; `updated` holds `_lastUpdated` comparisons as a DateTerm."""
 
@@ -273,7 +283,9 @@ class Query:
     count: int = 20
     after: After | None = None
     until: dt.datetime | None = None
-    """Only resources that existed at this moment: what keeps the pages of one search from moving (docs: api)."""
+    """Only resources that existed at this moment, as they are now."""
+    as_of: AsOf | None = None
+    """Resources as they were in this state, but for those deleted since: what makes the pages of one search one answer."""
     total: bool = False
     includes: tuple[Include, ...] = ()
     """For whoever answers; the store does not look at them."""

@@ -110,13 +110,16 @@ def order(known: Parameters, text: str) -> tuple[Sort, tuple[SortBy, ...]]:
 def _key(known: Parameters, text: str) -> SortBy:
     name = text.removeprefix("-")
     parameter = known.get(name)
-    if parameter is None or not parameter.sortable or len(parameter.stored_as) > 1:
+    if parameter is not None and parameter.kind is parameters.Kind.COMPOSITE:
+        raise Unknown(f"{known.type} cannot be sorted by a composite: sort by its components", at="_sort")
+    if parameter is None or not parameter.sortable:
         kinds = ", ".join(sorted(parameters.SORTABLE))
         raise Unknown(
             f"{known.type} cannot be sorted so: it can be by _id, _lastUpdated and its parameters of the types {kinds}",
             at="_sort",
         )
-    return SortBy(parameter.stored_as[0], descending=text != name)
+    alone = len(parameter.stored_as) == 1
+    return SortBy(parameter.stored_as[0] if alone else name, descending=text != name)
 
 
 def include(name: str, modifier: str, value: str) -> Include:

@@ -22,6 +22,8 @@ from gateway.search.references import literal, names, type_of
 Found = tuple[Place, Any]
 """A value, and the place of the table that it stands in."""
 SortKey = str | dt.datetime | Decimal
+BETWEEN: Final = "\x1f"
+"""Stands between system and code of a token that is sorted by; below whatever either may hold."""
 _READ: Final = {
     Kind.TOKEN: {"CodeableConcept", "Coding", "Identifier", "ContactPoint", "boolean", "code", "string", "id", "uri"},
     Kind.REFERENCE: {"Reference", "Resource", "canonical", "uri"},
@@ -244,15 +246,27 @@ def references(resource: Resource, parameter: str) -> list[str]:
 
 def sort_key(resource: Resource, parameter: str, *, descending: bool = False) -> SortKey | None:
     """Return what a resource is sorted by, None without a value: of several the one that comes first in the order
-    (R4 search, `_sort`). A date by the start of its interval, a text folded, an address as written, by code points, an
-    amount by its lower end (the upper one where it has none), whatever its unit.
+    (R4 search, `_sort`). A date by the start of its interval, a text folded, an address and a literal reference as
+    written, by code points, an amount by its lower end (the upper one where it has none), whatever its unit. R4 leaves
+    open how codes are sorted: by their system, none first, and within it by the code as written, so that of a concept
+    coded in several systems the same one is compared throughout.
     """
     known = parameters.of(resource["resourceType"]).get(parameter)
     if known is None or not known.sortable:
         return None
+    if parameter == "_id":
+        own: str | None = resource.get("id")
+        return own
     keys: list[Any] = []
+    if known.name == "deceased":
+        dead = resource.get("deceasedBoolean") is True or "deceasedDateTime" in resource
+        return BETWEEN + ("true" if dead else "false")
     for place, value in found(known, resource):
         match known.kind:
+            case Kind.TOKEN:
+                keys += [f"{system or ''}{BETWEEN}{code}" for system, code in codes(value, place.type)]
+            case Kind.REFERENCE:
+                keys += targets(value, place)[:1]
             case Kind.DATE:
                 covered = interval(value, place.type)
                 keys += [covered[0]] if covered else []

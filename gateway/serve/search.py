@@ -16,7 +16,7 @@ from typing import Any, Final
 from gateway import access, errors
 from gateway.access import Actor, Search
 from gateway.clock import Clock
-from gateway.search.query import After
+from gateway.search.query import After, AsOf
 from gateway.search.values import Context, Terminology
 from gateway.serve import bundle, questions, several, shaping
 from gateway.serve.answer import Answer, outcome
@@ -30,6 +30,10 @@ from gateway.store.port import Version
 
 _COUNTED: Final = ("_summary", "count")
 _CUT: Final = f"more than {INCLUDED_MAX} resources would be included; the rest was left out"
+_LOOSE: Final = (
+    "so much has been changed since the first page that this one shows changed resources as they are now: one may come"
+    " twice, or on no page; search again for one answer"
+)
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class _Page:
     total: int | None
     parts: list[Place]
     more: bool
+    loose: bool
 
 
 Codes = Callable[[Actor, Pairs], Awaitable[Terminology]]
@@ -90,6 +95,8 @@ class SearchHandler:
             included = await self._includer.included(actor, includes, page.versions)
             entries += bundle.found(included.versions, self._base, shape, included=True)
             entries += [bundle.note(outcome("warning", "incomplete", [_CUT]))] if included.cut else []
+        if page.loose:
+            entries.append(bundle.note(outcome("warning", "incomplete", [_LOOSE])))
         if question.ignored and not token:
             entries.append(bundle.note(outcome("warning", "not-supported", question.ignored)))
         links = self._links(actor, address, place, page, token)
@@ -104,23 +111,22 @@ class SearchHandler:
         return _opened(self._pages.open(actor, token), address), token
 
     async def _page(self, actor: Actor, question: Question, place: _Place) -> _Page:
-        """Return one page. What came into being after the first page does not show on the others; a total is counted on
-        the first page, and goes along with the links.
+        """Return one page. All of them show what the first one was read from; a total is counted on the first page, and
+        goes along with the links.
         """
         queries = [part.query for part in question.parts]
         counting = queries[0].total and not place.parts
-        if place.parts:
-            queries = [replace(query, until=place.now) for query in queries]
         places = place.parts or [Place() for _ in queries]
         if len(queries) == 1:
-            query = replace(queries[0], after=places[0].after, total=counting)
+            query = replace(queries[0], after=places[0].after, as_of=places[0].as_of, total=counting)
             page = await self._store.search(access.decide(actor, Search(query)))
             total = page.total if counting else place.total
             after = After(page.last_key, page.last_rid, page.last_keys)
-            return _Page(page.versions, total, [Place(after)], page.more and query.count > 0)
+            parts = [Place(after, as_of=page.as_of)]
+            return _Page(page.versions, total, parts, page.more and query.count > 0, page.loose)
         joined = await several.page(self._store, actor, queries, places) if queries[0].count else Joined()
         total = await several.total(self._store, actor, queries) if counting else place.total
-        return _Page(joined.versions, total, joined.places, joined.more)
+        return _Page(joined.versions, total, joined.places, joined.more, joined.loose)
 
     async def _context(self, actor: Actor, place: _Place) -> Context:
         codes = None
@@ -162,18 +168,26 @@ def _held(place: _Place, address: str) -> dict[str, Any]:
 
 
 def _written(part: Place) -> Any:
-    """Write a place: a row as [key, rid, keys], a beginning as [], an end as null."""
+    """Write a place: [state, row], the row as [key, rid, keys], a beginning as []; an end as null."""
     if part.done:
         return None
-    after = part.after
-    return [] if after is None else [after.key.isoformat() if after.key else None, after.rid, list(after.keys)]
+    after, as_of = part.after, part.as_of
+    state = [] if as_of is None else [as_of.at.isoformat(), as_of.snapshot]
+    return [
+        state,
+        [] if after is None else [after.key.isoformat() if after.key else None, after.rid, list(after.keys)],
+    ]
 
 
 def _read(held: Any) -> Place:
-    if not held:
-        return Place(done=held is None)
-    key, rid, keys = held
-    return Place(After(dt.datetime.fromisoformat(key) if key else None, rid, tuple(keys)))
+    if held is None:
+        return Place(done=True)
+    state, row = held
+    as_of = AsOf(dt.datetime.fromisoformat(state[0]), state[1]) if state else None
+    if not row:
+        return Place(as_of=as_of)
+    key, rid, keys = row
+    return Place(After(dt.datetime.fromisoformat(key) if key else None, rid, tuple(keys)), as_of=as_of)
 
 
 def _opened(held: dict[str, Any], address: str) -> _Place:

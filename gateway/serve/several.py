@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway import access
 from gateway.access import Actor, Search
-from gateway.search.query import After, Query, Sort
+from gateway.search.query import After, AsOf, Query, Sort
 from gateway.serve.permitted import PermittedStore
 from gateway.store.port import Page, Version
 
@@ -23,6 +23,8 @@ class Place:
 
     after: After | None = None
     done: bool = False
+    as_of: AsOf | None = None
+    """The state of the store that the first page of the type showed; None on the first."""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class Joined:
 
     versions: list[Version] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
+    loose: bool = False
+    """Whether one of the pages was (`store.port.Page.loose`)."""
 
     @property
     def more(self) -> bool:
@@ -44,7 +48,7 @@ async def page(store: PermittedStore, actor: Actor, queries: Sequence[Query], pl
     async def ask(query: Query, place: Place, count: int) -> Page:
         if place.done:
             return Page((), more=False)
-        narrowed = replace(query, count=count, after=place.after, total=False)
+        narrowed = replace(query, count=count, after=place.after, as_of=place.as_of, total=False)
         return await store.search(access.decide(actor, Search(narrowed)))
 
     count = queries[0].count
@@ -52,14 +56,15 @@ async def page(store: PermittedStore, actor: Actor, queries: Sequence[Query], pl
     rows = [(version, number) for number, one in enumerate(pages) for version in one.versions]
     rows.sort(key=lambda row: row[0].last_updated, reverse=queries[0].sort is Sort.NEWEST)
     shown = rows[:count]
-    made = Joined([version for version, _ in shown])
+    made = Joined([version for version, _ in shown], loose=any(one.loose for one in pages))
     for number, (query, place, one) in enumerate(zip(queries, places, pages, strict=True)):
         taken = sum(1 for _, owner in shown if owner == number)
         last = one
+        place = replace(place, as_of=one.as_of)  # noqa: PLW2901
         if 0 < taken < len(one.versions):
             last = await ask(query, place, taken)
         if taken:
-            place = Place(After(last.last_key, last.last_rid, last.last_keys))  # noqa: PLW2901
+            place = replace(place, after=After(last.last_key, last.last_rid, last.last_keys))  # noqa: PLW2901
         made.places.append(place if taken < len(one.versions) or one.more else Place(done=True))
     return made
 

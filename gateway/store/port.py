@@ -17,7 +17,7 @@ from typing import Protocol
 
 from gateway import errors
 from gateway.model import Position, Reason
-from gateway.search.query import Index, Query
+from gateway.search.query import AsOf, Index, Query
 from gateway.store.batch import Advance, Applied, AppliedMessage, Batch, MessageState, MessageWrite, Write
 from gateway.store.order import Order
 
@@ -56,6 +56,10 @@ class Page:
     last_rid: int = 0
     last_keys: tuple[str | None, ...] = ()
     """Of the last row, with `Query.order`: for `After.keys`."""
+    as_of: AsOf | None = None
+    """Of a search that found something: the state of the store that its pages show, for `Query.as_of` of the next."""
+    loose: bool = False
+    """More has been changed since `Query.as_of` than is followed: what has been, is shown as it is and where it is now."""
 
 
 class Moved(errors.Conflict):

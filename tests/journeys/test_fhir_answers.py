@@ -562,6 +562,54 @@ def test_what_comes_into_being_after_the_first_page_does_not_show_on_the_others(
 
 
 @pytest.mark.parametrize(
+    "sort",
+    ["subject", "-subject", "identifier,-_id", "-identifier", "date", "-date", "_lastUpdated", "-_lastUpdated", "-_id"],
+)
+@pytest.mark.parametrize("kinds", ["/Flag?", "/?_type=Flag,Linkage&"])
+def test_all_pages_are_one_answer_while_others_change_make_and_delete(client, server, sort, kinds):
+    if kinds != "/Flag?" and "lastUpdated" not in sort:  # the order of several types
+        return
+    minute = server.minute = getattr(server, "minute", 100) + 10
+
+    def flags(*numbers, of=0, code="a", deleted=False, late=0):
+        made = [
+            {
+                "resourceType": "Flag", "id": f"f{n}", "status": "active", "code": {"text": "x"}, "identifier": [{"system": "s", "value": f"{code}{n % 3}"}],
+                "subject": {"reference": f"Group/g{of or n % 4}"}, "period": {"start": f"2026-01-0{n % 7 + 1}"},
+            }
+            for n in numbers
+        ]  # fmt: skip
+        server.put(*made, minute=minute + late, deleted=deleted)
+
+    server.put(*({"resourceType": "Group", "id": f"g{n}", "type": "person", "actual": True} for n in range(10)))
+    flags(*range(30), deleted=True)
+    flags(*range(12), late=1)
+    query = f"{kinds}_sort={sort}&_count=3&_include=Flag:subject"
+    whole = [one["resource"] for one in every(client, query) if one["search"]["mode"] == "match"]
+    assert len(whole) == 12
+    bundle = client.get(query).json()
+    entries = [*bundle["entry"]]
+    seen = {one["resource"]["id"] for one in entries}
+    left = [one["id"] for one in whole if one["id"] not in seen]
+    flags(*(int(one[1:]) for one in left[1:5]), of=9, code="z", late=2)
+    flags(*(int(one["id"][1:]) for one in whole[:2]), of=9, code="z", late=2)  # has been shown
+    flags(*range(20, 25), late=2)
+    flags(int(left[0][1:]), deleted=True, late=3)
+    while next_ := link(bundle, "next"):
+        bundle = client.get(next_).json()
+        matched = [
+            one["resource"]["subject"]["reference"] for one in bundle["entry"] if one["search"]["mode"] == "match"
+        ]
+        included = [f"Group/{one['resource']['id']}" for one in bundle["entry"] if one["search"]["mode"] == "include"]
+        assert sorted(included) == sorted(set(matched)), "what a match that is shown refers to comes along"
+        entries += bundle["entry"]
+    assert [one["resource"] for one in entries if one["search"]["mode"] == "match"] == [
+        one for one in whole if one["id"] != left[0]
+    ]
+    assert not {one["search"]["mode"] for one in entries} - {"match", "include"}
+
+
+@pytest.mark.parametrize(
     ("scope", "path"),
     [
         ("system/Observation.rs", "/Observation?patient.family=Hansen"),

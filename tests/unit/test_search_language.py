@@ -340,17 +340,20 @@ def test_orders():
     assert order("Observation", "-date") == (Sort.DATE_NEWEST, ())
     assert order("Observation", "-date,_lastUpdated")[1] == (SortBy("date", descending=True), SortBy("_lastUpdated"))
     assert order("Patient", "phonetic")[1] == (SortBy("name"),)
+    assert order("Observation", "code,-subject")[1] == (SortBy("code"), SortBy("subject", descending=True))
+    assert order("Observation", "combo-value-quantity")[1] == (SortBy("combo-value-quantity"),)
+    with pytest.raises(errors.Incorrect, match="by a composite: sort by its components"):
+        parse.parse("Observation", [("_sort", "code-value-quantity")])
     for wrong in (
-        "code",
-        "subject",
         "colour",
         "date,date",
         "-",
         ",",
         "family",
         "date:missing",
-        "combo-value-quantity",
         "_text",
+        "_content",
+        "component-code-value-quantity",
         "value-quantity," * 9,
     ):
         with pytest.raises(errors.Incorrect):

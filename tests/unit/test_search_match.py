@@ -116,7 +116,16 @@ def test_what_results_are_sorted_by():
     assert sort_key(PRESSURE, "component-value-quantity", descending=True) == 140
     assert sort_key(BRUNO, "birthdate") is None
     assert sort_key(NANCY, "_id") == "nancy"
-    assert sort_key(NANCY, "gender") is None
+    assert sort_key(NANCY, "gender") == "\x1ffemale"
+    assert sort_key(NANCY, "deceased") == "\x1ffalse"
+    assert sort_key(PRESSURE, "subject") == "Patient/nancy"
+    two = [{"system": "urn:b", "code": "1"}, {"system": "urn:a", "code": "9"}, {"code": "z"}]
+    coded = {"resourceType": "Observation", "code": {"coding": two}}
+    assert sort_key(coded, "code") == "\x1fz"  # no system comes before any
+    assert sort_key(coded, "combo-code", descending=True) == "urn:b\x1f1"
+    assert sort_key({**coded, "subject": {"reference": "Patient/1/_history/2"}}, "patient") == "Patient/1"
+    assert sort_key({**coded, "subject": {"reference": "#p", "identifier": {"value": "1"}}}, "subject") is None
+    assert sort_key(NANCY, "_text") is None
 
 
 def test_an_element_of_another_shape_is_no_crash():

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from gateway.clock import Clock
 from gateway.errors import TooCostly
 from gateway.search.query import (
     After,
     AllTerm,
     AnyTerm,
+    AsOf,
     ChainTerm,
     CompositeTerm,
     HasTerm,
@@ -24,7 +26,9 @@ from gateway.search.query import (
     Term,
 )
 from gateway.store.port import Page, Version
+from gateway.store.postgres import search_former as former
 from gateway.store.postgres import search_order as orders
+from gateway.store.postgres import search_snapshot as snapshot
 from gateway.store.postgres import search_sql
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.frequencies import Frequencies
@@ -35,6 +39,8 @@ from gateway.store.postgres.totals import Totals
 from gateway.store.postgres.trips import Trips
 
 Row = Mapping[str, Any]
+Carried = tuple[Sequence[Row], str]
+"""What a trip brings to each: its rows, and what had been committed."""
 _SHAPES_MAX: Final = 256
 _SEATS_MAX: Final = 16
 _SEATS_OF_WALKS_MAX: Final = 8
@@ -46,19 +52,21 @@ SORT_MAX: Final = 20_000
 class Searches:
     """The search half of the port."""
 
-    def __init__(self, connections: Connections, indexing: Indexing) -> None:
+    def __init__(self, connections: Connections, indexing: Indexing, clock: Clock) -> None:
         self._connections = connections
         self._indexing = indexing
+        self._clock = clock
         self._frequencies = Frequencies()
         self._totals = Totals()
-        self._shared: OrderedDict[str, Trips[tuple[Any, ...], Sequence[Row]]] = OrderedDict()
+        self._shared: OrderedDict[str, Trips[tuple[Any, ...], Carried]] = OrderedDict()
 
     async def page(self, query: Query) -> Page:
         """See `store.port.Store.search`. The versions' `message` is left empty: an answer does not show it."""
         if self._shares(query):
             statement = search_sql.page(query, self._scope())
             if statement.shared:
-                return _page(query, await self._trips(statement).take(statement.arguments), None)
+                rows, at = await self._trips(statement).take(statement.arguments)
+                return _page(query, rows, None, AsOf(self._clock.now(), at))
         async with self._connections.session() as connection:
             return await self.on(connection, query)
 
@@ -79,7 +87,47 @@ class Searches:
         total = None
         if query.total:
             total = await self._totals.count(connection, search_sql.total(query, self._scope()))
-        return _page(query, rows, total)
+        if query.as_of is not None:
+            return await self._joined(connection, query, query.as_of, rows, total)
+        return _page(query, rows, total, self._as_of(rows))
+
+    def _as_of(self, rows: Sequence[Row]) -> AsOf | None:
+        """Return the state that rows were read from: the time after that, so that nothing in it is younger."""
+        return AsOf(self._clock.now(), rows[0]["at"]) if rows else None
+
+    async def _joined(
+        self, connection: Connection, query: Query, as_of: AsOf, rows: Sequence[Row], total: int | None
+    ) -> Page:
+        """Return a page of rows that are as they were, together with those that have been changed since, as they were.
+
+        The rows have been asked for before: what is changed between that and this stands in both, and counts once.
+        """
+        asked = snapshot.changed(self._scope(), query.type, as_of)
+        found = await connection.fetch(asked.sql, *asked.arguments)
+        if found[0]["among"] > snapshot.CHANGED_MAX:
+            page = await self.on(connection, replace(query, as_of=None, until=as_of.at))
+            return replace(page, as_of=as_of, loose=True)
+        changed = [row for row in found if row["rid"] is not None]
+        if changed:
+
+            async def ids(inner: Query) -> set[str]:
+                return {version.id for version in (await self.on(connection, inner)).versions}
+
+            then = await former.answering(query, changed, self._indexing.extract, ids)
+            rows = former.joined(query, rows, then, await self._last(connection, query) if then else None)
+        return _page(query, rows[: query.count + 1], total, as_of)
+
+    async def _last(self, connection: Connection, query: Query) -> Row | None:
+        """Return the row that the last page ended with, as far as its place needs."""
+        after = query.after
+        if after is None:
+            return None
+        if not query.order:
+            return {"rid": after.rid, "key": after.key}
+        keys = orders.keys(self._scope(), query.type, query.order)
+        read = {f"k{n}": key.read(text) for n, (key, text) in enumerate(zip(keys, after.keys, strict=True), 1)}
+        name = await connection.fetchval("select id from resource where rid = $1", after.rid)
+        return {"rid": after.rid, "id": name or "", **read}
 
     async def _rows(self, connection: Connection, query: Query, told: Sequence[Term] = ()) -> Sequence[Row]:
         if search_sql.sorts_all(query, self._scope()):
@@ -89,7 +137,8 @@ class Searches:
                     f"more than {SORT_MAX} resources would have to be sorted; narrow the search", at="_sort"
                 )
         statement = search_sql.page(query, self._scope(), told)
-        rows: Sequence[Row] = await connection.fetch(statement.sql, *statement.arguments)
+        sql = statement.sql if query.as_of is not None else search_sql.told_when(statement.sql)
+        rows: Sequence[Row] = await connection.fetch(sql, *statement.arguments)
         return rows
 
     async def _rechecked(self, connection: Connection, query: Query) -> Page:
@@ -100,7 +149,15 @@ class Searches:
                 raise TooCostly(f"a chain would go through more than {BETWEEN_MAX} resources; narrow the search")
             return tuple(version.id for version in page.versions)
 
+        as_of, fetched = query.as_of, 0
+
         async def fetch(asked: Query, told: Sequence[Term]) -> Sequence[Row]:
+            nonlocal as_of, fetched
+            rows = await self._rows(connection, replace(asked, as_of=as_of), told)
+            as_of, fetched = as_of or self._as_of(rows), fetched + 1
+            return rows
+
+        async def count(asked: Query, told: Sequence[Term]) -> Sequence[Row]:
             return await self._rows(connection, asked, told)
 
         query = replace(query, terms=await settled(query.terms, ids))
@@ -111,8 +168,10 @@ class Searches:
             rows = await Recheck(query).found(fetch, _after, query.count + 1)
         total = None
         if query.total:
-            total = len(await Recheck(replace(query, after=None)).found(fetch, _after, SCAN_MAX))
-        return _page(query, rows, total)
+            total = len(await Recheck(replace(query, after=None)).found(count, _after, SCAN_MAX))
+        if as_of is not None and (query.as_of is not None or fetched > 1):
+            return await self._joined(connection, replace(query, as_of=as_of), as_of, rows, total)
+        return _page(query, rows, total, as_of)
 
     async def finish(self) -> None:
         """Return when everybody who waits has been answered."""
@@ -128,13 +187,14 @@ class Searches:
         return (
             not query.total
             and query.count > 0
+            and query.as_of is None
             and not query.order
             and not self._frequencies.stale
             and _indexed(query)
             and not _asks_quantity(query)
         )
 
-    def _trips(self, statement: Statement) -> Trips[tuple[Any, ...], Sequence[Row]]:
+    def _trips(self, statement: Statement) -> Trips[tuple[Any, ...], Carried]:
         """Return the trips of a shape of question; those not asked for the longest are forgotten."""
         shape = statement.shared
         found = self._shared.get(shape)
@@ -142,16 +202,17 @@ class Searches:
             self._shared.move_to_end(shape)
             return found
 
-        async def carry(asked: Sequence[tuple[Any, ...]]) -> list[Sequence[Row]]:
+        async def carry(asked: Sequence[tuple[Any, ...]]) -> list[Carried]:
             columns = [list(column) for column in zip(*asked, strict=True)]
             async with self._connections.session() as connection:
                 rows = await connection.fetch(shape, *columns)
+            at: str = rows.pop()["id"]
             if len(asked) == 1:
-                return [rows]
+                return [(rows, at)]
             answers: list[list[Row]] = [[] for _ in asked]
             for row in rows:
                 answers[row["place"] - 1].append(row)
-            return list(answers)
+            return [(answer, at) for answer in answers]
 
         made = self._shared[shape] = Trips(
             carry, drivers=2, most=_SEATS_MAX if statement.small else _SEATS_OF_WALKS_MAX
@@ -195,13 +256,13 @@ def _keys(query: Query, row: Row) -> tuple[str | None, ...]:
     return tuple(orders.as_text(row[f"k{place}"]) for place in range(1, len(query.order) + 1))
 
 
-def _page(query: Query, rows: Sequence[Row], total: int | None) -> Page:
+def _page(query: Query, rows: Sequence[Row], total: int | None, as_of: AsOf | None) -> Page:
     shown = rows[: query.count]
     versions = tuple(
         Version(query.type, row["id"], row["version"], row["updated"], row["body"], False, row["lane"]) for row in shown
     )
     more = len(rows) > len(shown)
     if not shown:
-        return Page(versions, more=more, total=total)
+        return Page(versions, more=more, total=total, as_of=as_of)
     after = _after(query, shown[-1])
-    return Page(versions, more=more, total=total, last_key=after.key, last_rid=after.rid, last_keys=after.keys)
+    return Page(versions, more, total, after.key, after.rid, after.keys, as_of)

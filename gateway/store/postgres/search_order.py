@@ -3,8 +3,8 @@
 Two kinds. A `Sort` is an order that `resource` itself has an index in (main date, last update). Any other is a list of
 keys; where the first has an index in its own table that is walked, and resources without that key come last, by id. What
 has several values is sorted by its least (descending: its greatest), a string by its folded first 64 characters, an
-amount by its lower end whatever its unit: `search.match.sort_key`, but for the cut. Addresses have no walk: all that
-answers is sorted, up to a limit (`search`).
+amount by its lower end whatever its unit: `search.match.sort_key`, but for the cut. Addresses, codes (`search_bodies`) and
+unions of parameters have no walk: as a first key, all that answers is sorted, up to a limit (`search`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,12 @@ from gateway.errors import Incorrect
 from gateway.search import parameters
 from gateway.search.parameters import Kind
 from gateway.search.query import After, Query, Sort, SortBy
+from gateway.store.postgres import search_bodies as bodies
 from gateway.store.postgres.index_rows import GREATEST, LEAST
 from gateway.store.postgres.search_scope import Arguments, Scope, main_date
 
 NEWEST: Final = frozenset({Sort.NEWEST, Sort.DATE_NEWEST})
 CONDITIONS: Final = "/* conditions */"
-_OF_META: Final = {
-    "_source": "convert_from(r.body, 'UTF8')::json #>> '{meta,source}'",
-    "_profile": (
-        'select BEST(held collate "C") from'
-        " json_array_elements_text(convert_from(r.body, 'UTF8')::json #> '{meta,profile}') held"
-    ),
-}
-"""The addresses that have no rows (`index_rows.NO_STRINGS`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +78,11 @@ def _key(scope: Scope, resource_type: str, by: SortBy) -> Key:
         return Key(down, "timestamptz", "r.updated", nullable=False)
     if name == main_date(resource_type):
         return Key(down, "timestamptz", "r.low")
-    if name in _OF_META:
-        value = _OF_META[name].replace("BEST", "max" if down else "min")
-        return Key(down, "text", f"({value})", walks=False)
     known = parameters.of(resource_type).get(name)
     if known is None or not known.sortable:
         raise Incorrect(f"results cannot be sorted by {name}", at="_sort")
+    if bodies.reads(known):
+        return Key(down, "text", bodies.key_of(known, descending=down), walks=False)
     stored = [str(scope.parameter(one)) for one in known.stored_as]
     where = f"v.type = {scope.type(resource_type)} and v.parameter"
     where += (

@@ -34,6 +34,7 @@ from gateway.search.query import (
 )
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_drive as drive
+from gateway.store.postgres import search_snapshot as snapshot
 from gateway.store.postgres.search_scope import RESOURCE, Scope, first, main_date, of_patient, one_patient
 from gateway.store.postgres.search_terms import current, holds
 
@@ -82,6 +83,8 @@ class Plan:
         answered = self._drive(terms, main)
         if query.until is not None:
             self.shared.append(_existed(put(query.until, "timestamptz")))
+        if query.as_of is not None:
+            self.shared.append(snapshot.unchanged(query.as_of, put))
         for date in query.updated:
             self.shared += dates.updated(date, "r", put)
         for date in main:

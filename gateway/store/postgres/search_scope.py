@@ -52,14 +52,17 @@ class Arguments:
         self.types.append(type_)
         return f"${len(self.values)}::{type_}"
 
-    def statement(self, sql: str, *, small: bool = False) -> Statement:
-        """Return SQL with those of the arguments that stand in it; what was noted for a way not taken falls out."""
-        used, sql, shared = _forms(sql, tuple(self.types))
+    def statement(self, sql: str, *, small: bool = False, beside: str = "") -> Statement:
+        """Return SQL with those of the arguments that stand in it; what was noted for a way not taken falls out.
+
+        `beside` is what the shared form gives once, for everybody: the columns of one more row, whose place is 0.
+        """
+        used, sql, shared = _forms(sql, tuple(self.types), beside)
         return Statement(sql, tuple([self.values[place] for place in used]), shared, small)
 
 
 @functools.lru_cache(maxsize=2048)
-def _forms(sql: str, types: tuple[str, ...]) -> tuple[tuple[int, ...], str, str]:
+def _forms(sql: str, types: tuple[str, ...], beside: str) -> tuple[tuple[int, ...], str, str]:
     """Return the places of the arguments that stand in a text, the text that counts these alone, and its shared form."""
     used = sorted({int(number) for number in _PLACEHOLDER.findall(sql)})
     places = {str(number): f"${place}" for place, number in enumerate(used, 1)}
@@ -74,6 +77,7 @@ def _forms(sql: str, types: tuple[str, ...]) -> tuple[tuple[int, ...], str, str]
             f"select asked.place, found.* from unnest({arrays}) with ordinality as asked ({columns}, place)\n"
             f"cross join lateral (\n{inner}\n) found"
         )
+        shared += f"\nunion all\nselect 0, {beside}" if beside else ""
     return tuple(number - 1 for number in used), alone, shared
 
 

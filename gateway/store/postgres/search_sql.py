@@ -17,23 +17,33 @@ from typing import Final
 
 from gateway.search.query import Query, Term
 from gateway.store.postgres import search_order as orders
+from gateway.store.postgres import search_snapshot as snapshot
 from gateway.store.postgres.search_plan import Branch, Plan
 from gateway.store.postgres.search_scope import Scope, Statement
 from gateway.store.postgres.search_terms import holds
 
 _COLUMNS: Final = "r.rid, r.version, r.updated, r.id, r.lane, r.body"
+_AT: Final = f"null, null, null, {snapshot.AT}, null, null, null"
+"""A row of a page by a `Sort` that holds, as its id, what had been committed when the page was read."""
 
 
 def page(query: Query, scope: Scope, told: Sequence[Term] = ()) -> Statement:
     """Return the statement for one page, count + 1 rows: columns rid, version, updated, id, lane, body, and the order's
     key, or k1, k2 … of `Query.order`; and t1, t2 …, whether the resource answers terms that are `told` of every row.
+    Its shared form has one more row, last, whose place is 0: its id says what had been committed.
     """
     plan = Plan(query, scope)
     columns = _COLUMNS
     for place, term in enumerate(told, 1):
         columns += f", ({holds(scope, term, 'r', query.type)}) is true as t{place}"
-    select = _by_keys(plan, scope, columns) if query.order else _by_sort(plan, scope, columns)
-    return _statement(plan, scope, select)
+    if query.order or told:
+        return _statement(plan, scope, (_by_keys if query.order else _by_sort)(plan, scope, columns))
+    return _statement(plan, scope, _by_sort(plan, scope, columns), beside=_AT)
+
+
+def told_when(sql: str) -> str:
+    """Return a statement that also says, as `at`, what had been committed when it was read."""
+    return f"select found.*, (select {snapshot.AT}) as at from (\n{sql}\n) found"
 
 
 def sorts_all(query: Query, scope: Scope) -> bool:
@@ -48,12 +58,12 @@ def total(query: Query, scope: Scope, most: int | None = None) -> Statement:
     return _statement(plan, scope, f"select {' + '.join(counts)} as total")
 
 
-def _statement(plan: Plan, scope: Scope, select: str) -> Statement:
+def _statement(plan: Plan, scope: Scope, select: str, *, beside: str = "") -> Statement:
     if plan.selects:
         listed = ",\n".join(f"{name} as materialized ({sql})" for name, sql in plan.selects)
         select = f"with {listed}\n{select}"
     small = all(branch.few and not branch.gate for branch in plan.branches)
-    return scope.put.statement(select, small=small)
+    return scope.put.statement(select, small=small, beside=beside)
 
 
 def _count(plan: Plan, branch: Branch, most: int | None) -> str:

@@ -81,7 +81,7 @@ class PostgresStore:
         # Nor may a plan made while a table was small, or before its first ANALYZE, read the whole of it later.
         planning = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
         self._search_connections = Connections(url, schema, size=searches_max, settings=planning)
-        self._searches = Searches(self._search_connections, self._indexing)
+        self._searches = Searches(self._search_connections, self._indexing, self._transactor.clock)
         self.order: Order = PostgresOrder(self._connections, schema)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
