@@ -4,7 +4,8 @@
 
 Without `--base` a gateway of this project is started as its users run it (`sundbro up`) on an empty folder; with it any
 FHIR R4 server is measured, so that a peer can stand beside ours in the same hour. Server, database and driver share the
-machine. Closed loop; every answer outside 2xx and 3xx is told. HAPI's figures: HAPI FHIR JPA 8.8 with PostgreSQL on two
+machine. Closed loop; every answer outside 2xx and 3xx is told. In the same run `bare` says what the machine gives at that
+hour when nothing is done but to fetch and store bytes. HAPI's figures: HAPI FHIR JPA 8.8 with PostgreSQL on two
 cores of this kind, 4 GB heap, the better of its settings.
 """
 
@@ -23,7 +24,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.api import mixes, population, shapes
+from benchmarks.api import bare, mixes, population, shapes
 from benchmarks.api.driver import Load, Server
 from benchmarks.spine import Gateway, machine
 from gateway.app import tokens
@@ -136,6 +137,7 @@ async def main() -> None:
         finally:
             if gateway:
                 gateway.stop()
+    found["bare"] = await bare.measure(people, min(given.patients[0], 400), given.seconds)
     text = json.dumps(found, indent=1)
     if given.json:
         given.json.write_text(text)
@@ -149,7 +151,9 @@ def _table(found: dict[str, Any], sizes: list[int]) -> None:
         *(f"{size} patients" for size in sizes),
         "aim",
         "HAPI 8.8",
+        "bare, same run",
         "ratio to aim",
+        "to bare",
         title=str(found["machine"]),
     )
     for size in sizes:
@@ -159,8 +163,15 @@ def _table(found: dict[str, Any], sizes: list[int]) -> None:
         aim, hapi = BESIDE.get(name, (0.0, 0.0))
         first, last = values[0], values[-1]
         note = f"{last / aim:.2f}" if aim else f"×{last / first:.2f}" if name.endswith("p50_ms") and first else ""
+        ceiling = found["bare"].get(name, 0.0)
         table.add_row(
-            name, *(f"{v:,.1f}" for v in values), f"{aim:,.0f}" if aim else "", f"{hapi:,.0f}" if hapi else "", note
+            name,
+            *(f"{v:,.1f}" for v in values),
+            f"{aim:,.0f}" if aim else "",
+            f"{hapi:,.0f}" if hapi else "",
+            f"{ceiling:,.0f}" if ceiling else "",
+            note,
+            f"{last / ceiling:.2f}" if ceiling else "",
         )
     Console(width=160).print(table)
 
