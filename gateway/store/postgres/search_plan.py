@@ -52,8 +52,10 @@ class Branch:
     """A set of resources, `i`, from each of which a walk of its own starts."""
     few: bool = False
     """Whether what it reads is few, in no order; a branch that is not walks in the order asked for."""
-    answers: Term | None = None
-    """The term that all it reads answers."""
+    answers: tuple[Term, ...] = ()
+    """The terms that all it reads answers."""
+    dated: bool = False
+    """Whether its own index has the few in the order of their main date: a page of them need not read all."""
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ class Plan:
 
     def conditions(self, branch: Branch) -> list[str]:
         """Return all that is asked of what a branch reads, but for its gate."""
-        held = [condition for term, condition in self.held if term != branch.answers]
+        held = [condition for term, condition in self.held if term not in branch.answers]
         return [*self.shared, *held, *branch.conditions]
 
     @property
@@ -131,14 +133,15 @@ class Plan:
         query, scope = self.query, self.scope
         most = drive.EVERY if self.counts else scope.frequencies.few(scope.type(query.type), query.count + 1)
         gates: list[drive.Gate] = []
-        for term in sorted(terms, key=drive.reach):
+        for group in sorted(drive.grouped(terms, query.type), key=lambda one: drive.reach(one[0])):
+            term = group[0]
             by_window = isinstance(term, DateTerm) and term.parameter == main_date(query.type) and self._by_date
             if isinstance(term, TokenTerm | ReferenceTerm | NotTerm | MissingTerm) or by_window:
                 continue
             gate = None
             if isinstance(term, ChainTerm) and self._by_date and not self.counts:
                 gate = drive.patients(scope, term, query.type)
-            gate = gate or drive.gate(scope, term, query.type, most)
+            gate = gate or drive.gate(scope, group, query.type, most)
             if gate is not None:
                 gates.append(gate)
             if gates and (self.counts or len(gates) == _GATES_MAX):
@@ -167,7 +170,7 @@ class Plan:
             return [term]
         (patient,) = branches
         self.branches = [
-            Branch([*patient.conditions, *way.conditions], way.source, few=True)
+            Branch([*patient.conditions, *way.conditions], way.source, few=True, dated=patient.dated)
             for way in self._by_code(code, few=True)
         ]
         return [term, code]
@@ -176,14 +179,17 @@ class Plan:
         scope, values = self.scope, list(term.values)
         column = scope.any_of("r.patient", values, "bigint")
         if term.parameter == "patient" and one_patient(self.query.type):
-            return [Branch([column], few=True)]
+            return [Branch([column], few=True, dated=len(values) == 1)]
         # the second patient of an appointment, and what `subject` may be besides, stand among the tokens
         others = f"(r.patient is null or not {scope.any_of('r.patient', values, 'bigint')})"
-        return [Branch([column], few=True), Branch([others], first(scope.tokens("r", values)), few=True)]
+        return [
+            Branch([column], few=True, dated=len(values) == 1),
+            Branch([others], first(scope.tokens("r", values)), few=True),
+        ]
 
     def _by_code(self, code: TokenTerm, *, few: bool) -> list[Branch]:
         others = self._other_codes(code)
-        driven = self._rare(code.codes)
+        driven = self.counts or self._rare(code.codes)
         other = (
             Branch(others[1:], first(others[0]), few=few)
             if driven
