@@ -17,7 +17,7 @@ What is counted is read whole: there everything that can drive does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.search.query import (
@@ -120,6 +120,8 @@ class Plan:
         gates = [] if rare_code else self._gates(terms)
         if code is not None and (self._by_date or rare_code or self.counts):
             rest = self._by_code(code, few=rare_code)
+            if main:
+                rest = self._in_windows(rest, code, main)
         elif main and (self._by_date or self.counts):
             rest = [Branch(*window) for window in dates.windows(main, scope.type(query.type), scope.put)]
             code = None
@@ -161,7 +163,7 @@ class Plan:
                 branch = Branch([], found, gate=opened, few=True, answers=gate.answers)
             self.branches.append(branch)
             shut.append(gate.shut)
-        self.branches += [Branch(one.conditions, one.source, " and ".join(shut), one.through, one.few) for one in rest]
+        self.branches += [replace(one, gate=" and ".join(shut)) for one in rest]
 
     def _by_patient(self, term: ReferenceTerm, code: TokenTerm | None) -> list[Term]:
         branches = self._patients(term)
@@ -195,7 +197,17 @@ class Plan:
             if driven
             else Branch([f"({others[0]}) is true", *others[1:]], few=few)
         )
-        return [*(Branch(way, few=few) for way in self._code_columns(code)), other]
+        one_each = len(set(code.codes)) <= _CODE_BRANCHES_MAX
+        return [*(Branch(way, few=few, dated=one_each) for way in self._code_columns(code)), other]
+
+    def _in_windows(self, rest: Sequence[Branch], code: TokenTerm, main: Sequence[DateTerm]) -> list[Branch]:
+        """Return walks by code within the dates asked for: a lower bound for short intervals, a branch for long ones."""
+        (short, _), *long = dates.windows(main, self.scope.type(self.query.type), self.scope.put)
+        held = holds(self.scope, code, "r", self.query.type)
+        return [
+            *(replace(one, conditions=[*one.conditions, *short]) for one in rest),
+            *(Branch([*conditions, held], source) for conditions, source in long),
+        ]
 
     def _code_columns(self, term: TokenTerm) -> list[list[str]]:
         """Return the conditions of a branch per code by its column, which holds the preferred coding's."""
