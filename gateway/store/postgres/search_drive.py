@@ -145,8 +145,7 @@ def few(scope: Scope, term: Term, resource_type: str, most: int, made: Gate) -> 
         case StringTerm() | NumberTerm() | QuantityTerm() | DateTerm():
             return _by_rows(scope, [term], resource_type, most)
         case TokenTerm() | ReferenceTerm():
-            codes = term.codes if isinstance(term, TokenTerm) else ()
-            if scope.frequencies.rows(term.values) + scope.frequencies.coded(codes) > most:
+            if _known(scope, term) > most:
                 return None
             parts = [f"select r.rid from {first(scope.tokens('r', list(term.values)))} where {of_type}"]
             if isinstance(term, TokenTerm) and term.codes:
@@ -269,7 +268,15 @@ def _by_targets(scope: Scope, term: ChainTerm, resource_type: str, most: int, ma
     return f"{_all(parts, most)} union all {_too_many(found, limit, most)}"
 
 
+def _known(scope: Scope, term: TokenTerm | ReferenceTerm) -> float:
+    """Return about how many resources answer a term, as far as statistics tell."""
+    codes = term.codes if isinstance(term, TokenTerm) else ()
+    return scope.frequencies.rows(term.values) + scope.frequencies.coded(codes)
+
+
 def _by_sources(scope: Scope, term: HasTerm, resource_type: str, most: int, made: Gate) -> str | None:
+    if isinstance(term.term, TokenTerm | ReferenceTerm) and _known(scope, term.term) > most:
+        return None  # so many refer to some that the walk soon meets those
     limit = max(SOURCES_MAX, most if most == EVERY else 0)
     through = inner(scope, term.term, term.type, limit, made)
     if through is None:

@@ -34,6 +34,7 @@ from gateway.search.query import (
 )
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_drive as drive
+from gateway.store.postgres import search_order as orders
 from gateway.store.postgres.search_scope import RESOURCE, Scope, first, main_date, of_patient, one_patient
 from gateway.store.postgres.search_terms import current, holds
 
@@ -118,8 +119,9 @@ class Plan:
             return [rarest]
         rare_code = code is not None and self._rare(code.values, beside=scope.frequencies.coded(code.codes))
         gates = [] if rare_code else self._gates(terms)
-        if code is not None and (self._by_date or rare_code or self.counts):
-            rest = self._by_code(code, few=rare_code)
+        by_unit = orders.by_unit(scope, query.type, query.order) and not self.counts
+        if code is not None and (self._by_date or rare_code or self.counts or by_unit):
+            rest = self._by_code(code, few=rare_code or by_unit)
             if main:
                 rest = self._in_windows(rest, code, main)
         elif main and (self._by_date or self.counts):
