@@ -47,7 +47,7 @@ TARGETS_MAX = 200
 """How many resources a chain may go through to be driven by them: from each a walk starts."""
 _PARTS_MAX: Final = 200
 SOURCES_MAX = 1000
-"""The same of a reverse chain, where each is looked up once."""
+"""The same of a reverse chain, where each is looked up once; and twice as many as are few."""
 
 
 @dataclass(slots=True)
@@ -119,8 +119,10 @@ def patients(scope: Scope, term: ChainTerm, resource_type: str) -> Gate | None:
     key = kept_as(resource_type, term.parameter, term.type)
     if key != PATIENT or not one_patient(resource_type):
         return None
-    made = Gate("", TARGETS_MAX, link=f"r.patient = i.own # ({key})::bigint")
-    through = inner(scope, term.term, term.type, TARGETS_MAX, made)
+    # a page from each of n of N patients costs what the walk past those of N / n others does: n is the root of N
+    limit = min(TARGETS_MAX, scope.frequencies.few(scope.type(term.type), 2))
+    made = Gate("", limit, link=f"r.patient = i.own # ({key})::bigint")
+    through = inner(scope, term.term, term.type, limit, made)
     if through is None:
         return None
     made.through, made.name = through
@@ -277,7 +279,7 @@ def _known(scope: Scope, term: TokenTerm | ReferenceTerm) -> float:
 def _by_sources(scope: Scope, term: HasTerm, resource_type: str, most: int, made: Gate) -> str | None:
     if isinstance(term.term, TokenTerm | ReferenceTerm) and _known(scope, term.term) > most:
         return None  # so many refer to some that the walk soon meets those
-    limit = max(SOURCES_MAX, most if most == EVERY else 0)
+    limit = most if most == EVERY else min(SOURCES_MAX, 2 * most)
     through = inner(scope, term.term, term.type, limit, made)
     if through is None:
         return None
