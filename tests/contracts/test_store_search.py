@@ -421,3 +421,25 @@ async def test_a_search_on_a_writers_connection_sees_what_its_transaction_has_wr
         await connection.execute("delete from string_of")
         assert (await world.store._searches.on(connection, query)).versions == ()
     assert await world.ids("Patient", ("family", "jen")) == []
+
+
+async def test_two_bounds_are_a_range_of_one_value_and_may_be_met_by_two_values_of_what_repeats(world):
+    def of(name, *values):
+        parts = [{"code": {"text": "part"}, "valueQuantity": observation("x", value)["valueQuantity"]} for value in values]  # fmt: skip
+        return {**observation(name, values[0]), "component": parts}
+
+    await world.put(of("both", 1, 9), of("low", 1), of("middle", 5), of("high", 9, 9))
+    for name, found in (("component-value-quantity", {"both", "middle"}), ("value-quantity", {"middle"})):
+        for unit, factor in ((f"|{UCUM}|mg", 1), ("", 1), (f"|{UCUM}|ug", 1000)):
+            bounds = [(name, f"gt{2 * factor}{unit}"), (name, f"lt{8 * factor}{unit}")]
+            assert {*await world.ids("Observation", *bounds)} == found
+            assert (await world.store.search(parse.parse("Observation", [*bounds, ("_total", "accurate")]))).total == len(found)  # fmt: skip
+
+
+async def test_a_patient_is_found_by_a_code_that_stands_beside_the_preferred_one(world):
+    loinc, other = {"system": "http://loinc.org", "code": "1-1"}, {"system": "urn:local", "code": "L"}
+    both = {**observation("o", 1), "code": {"coding": [other, loinc]}}
+    await world.put(patient("p1"), patient("p2"), both, observation("q", 1, subject="p2"))
+    asked = {"urn:local|L": ["p1"], "L": ["p1"], "http://loinc.org|1-1": ["p1", "p2"], "urn:other|L": [], "urn:local|1-1": []}  # fmt: skip
+    for code, found in asked.items():
+        assert sorted(await world.ids("Patient", ("_has:Observation:patient:code", code))) == found

@@ -19,6 +19,7 @@ from gateway.search import parse
 from gateway.search.index import extract
 from gateway.store.port import Batch, Write
 from gateway.store.postgres import search_sql
+from gateway.store.postgres.search_recheck import implied
 from gateway.store.postgres.store import PostgresStore
 from tests.contracts import stores
 from tests.contracts.stores import raw
@@ -72,6 +73,7 @@ SHAPES = {
     "contains, many": ("Patient", lambda _: [("name:contains", "mi"), ("_count", "5")]),
     "contains, none": ("Patient", lambda _: [("name:contains", "xyz")]),
     "_has": ("Patient", lambda n: [("_has:Observation:patient:code", f"{n % 6}-1"), ("_count", "5")]),
+    "name:text": ("Patient", lambda n: [("name:text", FAMILIES[n % 24].lower() + f"{n // 4:03}")]),
     "_has, none": ("Patient", lambda _: [("_has:Observation:patient:code", "99-9")]),
     "_sort": ("Patient", lambda _: [("_sort", "family"), ("_count", "5")]),
     "_sort, two keys": ("Patient", lambda _: [("gender", "male"), ("_sort", "-family,given"), ("_count", "5")]),
@@ -79,6 +81,8 @@ SHAPES = {
     "patient, code, date": ("Observation", lambda n: [("patient", f"Patient/p{n}"), ("code", f"{n % 9}-1"), ("date", "ge2025"), ("_sort", "-date")]),
     "patient": ("Observation", lambda n: [("patient", f"Patient/p{n}")]),
     "code": ("Observation", lambda n: [("code", f"http://loinc.org|{n % 20}-1"), ("_count", "5")]),
+    "code on a day": ("Observation", lambda n: [("code", f"{n % 3}-1"), ("date", f"ge2025-05-{n % 28 + 1:02}"), ("date", f"lt2025-05-{n % 28 + 2:02}"), ("_sort", "-date")]),
+    "status and class": ("Encounter", lambda _: [("status", "finished"), ("class", "AMB"), ("_count", "5")]),
     "code, by update": ("Observation", lambda n: [("code", f"{n % 3}-1"), ("_sort", "-_lastUpdated"), ("_count", "5")]),
     "date": ("Observation", lambda _: [("date", "ge2025"), ("_count", "5")]),
     "newest": ("Observation", lambda _: [("_count", "10")]),
@@ -87,6 +91,8 @@ SHAPES = {
     "chain, half of all": ("Observation", lambda _: [("patient.gender", "male"), ("_count", "5")]),
     "chain of two": ("Observation", lambda n: [("encounter.patient.identifier", f"{n:06}")]),
     "quantity": ("Observation", lambda _: [("value-quantity", f"gt0.5|{UCUM}|g"), ("_count", "5")]),
+    "quantity between": ("Observation", lambda n: [("value-quantity", f"ge{n * 20}|{UCUM}|mg"), ("value-quantity", f"lt{n * 20 + 2}|{UCUM}|mg")]),
+    "quantity between, whatever unit": ("Observation", lambda n: [("value-quantity", f"ge{n * 20}"), ("value-quantity", f"lt{n * 20 + 2}"), ("_sort", "-date")]),
     "quantity, sorted by": ("Observation", lambda _: [("_sort", "-value-quantity"), ("_count", "5")]),
     "encounters": ("Encounter", lambda n: [("patient", f"Patient/p{n}")]),
     "_has over encounters": ("Encounter", lambda n: [("_has:Observation:encounter:code", f"{n % 3}-1"), ("_count", "5")]),
@@ -135,7 +141,9 @@ class Filled:
         async with searches._connections.session() as connection:
             await searches._frequencies.look(connection)
             for number in range(3, 36, 4):
-                statement = search_sql.page(replace(parse.parse(kind, make(number))), searches._scope())
+                query = parse.parse(kind, make(number))
+                narrowed = replace(query, terms=tuple(implied(term, kind) for term in query.terms))
+                statement = search_sql.page(narrowed, searches._scope())
                 await connection.execute(f"prepare question as {statement.sql}")
                 given = ", ".join(quoted(value) for value in statement.arguments)
                 plan = await connection.fetchval(

@@ -13,6 +13,7 @@ instead. Both ways stand in one statement; a gate in front of each lets one of t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,7 +37,7 @@ from gateway.search.query import (
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_values as values
 from gateway.store.postgres.index_rows import grams_of, longer, plain
-from gateway.store.postgres.search_scope import Scope, first, main_date, of_patient, one_patient
+from gateway.store.postgres.search_scope import Scope, first, main_date, of_patient, one_patient, one_value
 from gateway.store.postgres.search_terms import PATIENT, current, holds, kept_as
 
 EVERY = 1_000_000_000
@@ -44,8 +45,9 @@ EVERY = 1_000_000_000
 _SOMEWHERE: Final = frozenset({How.CONTAINS, How.ENDS})
 TARGETS_MAX = 200
 """How many resources a chain may go through to be driven by them: from each a walk starts."""
+_PARTS_MAX: Final = 200
 SOURCES_MAX = 1000
-"""The same of a reverse chain, where each is looked up once."""
+"""The same of a reverse chain, where each is looked up once; and twice as many as are few."""
 
 
 @dataclass(slots=True)
@@ -58,8 +60,8 @@ class Gate:
     through: str = ""
     """Instead of row numbers, a set of resources `i`: `link` says which rows `r` refer to one of them."""
     link: str = ""
-    answers: Term | None = None
-    """The term, where it holds nothing but what answers it."""
+    answers: tuple[Term, ...] = ()
+    """The terms that all it holds answers."""
 
     @property
     def open(self) -> str:
@@ -77,16 +79,39 @@ class Gate:
         return f"array(select rid from {self.name})"
 
 
-def gate(scope: Scope, term: Term, resource_type: str, most: int) -> Gate | None:
-    """Return the set of few that a term leaves, None for one that cannot drive."""
+def gate(scope: Scope, terms: Sequence[Term], resource_type: str, most: int) -> Gate | None:
+    """Return the set of few that a term leaves, or several of one value (`grouped`); None for what cannot drive."""
     made = Gate(scope.name("few"), most)
-    select = few(scope, term, resource_type, most, made)
+    select = _group(scope, terms, resource_type, most) or few(scope, terms[0], resource_type, most, made)
     if select is None:
         return None
     made.selects.append((made.name, f"select rid from ({select}) found limit {most + 1}"))
-    by_grams = isinstance(term, StringTerm) and term.how in _SOMEWHERE
-    made.answers = None if by_grams or isinstance(term, AllTerm | AnyTerm) else term
+    by_grams = any(isinstance(term, StringTerm) and term.how in _SOMEWHERE for term in terms)
+    made.answers = () if by_grams or isinstance(terms[0], AllTerm | AnyTerm) else tuple(terms)
     return made
+
+
+def grouped(terms: Iterable[Term], resource_type: str) -> list[tuple[Term, ...]]:
+    """Return the terms in groups: those of one parameter of which a resource has one value are a range together."""
+    groups: dict[object, list[Term]] = {}
+    for place, term in enumerate(terms):
+        key: object = place
+        if isinstance(term, DateTerm | NumberTerm | QuantityTerm) and (
+            term.parameter == main_date(resource_type) or one_value(resource_type, term.parameter)
+        ):
+            key = (type(term), term.parameter)
+        groups.setdefault(key, []).append(term)
+    return [tuple(group) for group in groups.values()]
+
+
+def _group(scope: Scope, terms: Sequence[Term], resource_type: str, most: int) -> str | None:
+    if len(terms) == 1:
+        return None
+    main = [term for term in terms if isinstance(term, DateTerm) and term.parameter == main_date(resource_type)]
+    if main:
+        return _by_main_date(scope, main, resource_type) if all(map(dates.narrows, main)) else None
+    ranges = [term for term in terms if isinstance(term, DateTerm | NumberTerm | QuantityTerm)]
+    return _by_rows(scope, ranges, resource_type, most)
 
 
 def patients(scope: Scope, term: ChainTerm, resource_type: str) -> Gate | None:
@@ -94,12 +119,14 @@ def patients(scope: Scope, term: ChainTerm, resource_type: str) -> Gate | None:
     key = kept_as(resource_type, term.parameter, term.type)
     if key != PATIENT or not one_patient(resource_type):
         return None
-    made = Gate("", TARGETS_MAX, link=f"r.patient = i.own # ({key})::bigint")
-    through = inner(scope, term.term, term.type, TARGETS_MAX, made)
+    # a page from each of n of N patients costs what the walk past those of N / n others does: n is the root of N
+    limit = min(TARGETS_MAX, scope.frequencies.few(scope.type(term.type), 2))
+    made = Gate("", limit, link=f"r.patient = i.own # ({key})::bigint")
+    through = inner(scope, term.term, term.type, limit, made)
     if through is None:
         return None
     made.through, made.name = through
-    made.answers = term
+    made.answers = (term,)
     return made
 
 
@@ -114,14 +141,13 @@ def few(scope: Scope, term: Term, resource_type: str, most: int, made: Gate) -> 
         case DateTerm() if term.parameter == "_lastUpdated":
             return None
         case DateTerm() if term.parameter == main_date(resource_type):
-            return _by_main_date(scope, term, resource_type) if dates.narrows(term) else None
+            return _by_main_date(scope, [term], resource_type) if dates.narrows(term) else None
         case StringTerm() if term.how in _SOMEWHERE:
             return _by_grams(scope, term, resource_type, most)
         case StringTerm() | NumberTerm() | QuantityTerm() | DateTerm():
-            return _by_rows(scope, term, resource_type, most)
+            return _by_rows(scope, [term], resource_type, most)
         case TokenTerm() | ReferenceTerm():
-            codes = term.codes if isinstance(term, TokenTerm) else ()
-            if scope.frequencies.rows(term.values) + scope.frequencies.coded(codes) > most:
+            if _known(scope, term) > most:
                 return None
             parts = [f"select r.rid from {first(scope.tokens('r', list(term.values)))} where {of_type}"]
             if isinstance(term, TokenTerm) and term.codes:
@@ -160,23 +186,28 @@ def _all(parts: list[str], most: int) -> str:
     return " union all ".join(f"(select rid from ({part}) part limit {most + 1})" for part in parts)
 
 
-def _by_main_date(scope: Scope, term: DateTerm, resource_type: str) -> str:
-    whole = [
-        current(scope, "r", resource_type),
-        dates.condition(term, "r.low", "r.high", scope.put),
-        *dates.range_of(term, "r.low", scope.put),
-    ]
+def _by_main_date(scope: Scope, terms: Sequence[DateTerm], resource_type: str) -> str:
+    whole = [current(scope, "r", resource_type)]
+    for term in terms:
+        whole += [dates.condition(term, "r.low", "r.high", scope.put), *dates.range_of(term, "r.low", scope.put)]
     return " union all ".join(
         f"select r.rid from {source} where {' and '.join([*whole, *conditions])}"
-        for conditions, source in dates.windows([term], scope.type(resource_type), scope.put)
+        for conditions, source in dates.windows(terms, scope.type(resource_type), scope.put)
     )
 
 
-def _by_rows(scope: Scope, term: values.ValueTerm, resource_type: str, most: int) -> str | None:
-    found = values.rows(scope, term, resource_type)
-    if not all(one.ranged for one in found):
+def _by_rows(scope: Scope, terms: Sequence[values.ValueTerm], resource_type: str, most: int) -> str | None:
+    found = values.together(scope, terms, resource_type)
+    if len(found) > _PARTS_MAX or not all(one.ranged for one in found):
         return None
-    return _all([f"select v.rid from {values.table(term)} v where {one.condition}" for one in found], most)
+    table, parts = values.table(terms[0]), []
+    for one in found:
+        part = f"select v.rid from {table} v where {one.condition}"
+        if values.every_unit(terms[0], one):
+            units = "(select code from unit union all select 0) u"
+            part = f"select w.rid from {units} cross join lateral ({part} and v.unit = u.code limit {most + 1}) w"
+        parts.append(part)
+    return _all(parts, most)
 
 
 def _by_grams(scope: Scope, term: StringTerm, resource_type: str, most: int) -> str | None:
@@ -239,8 +270,16 @@ def _by_targets(scope: Scope, term: ChainTerm, resource_type: str, most: int, ma
     return f"{_all(parts, most)} union all {_too_many(found, limit, most)}"
 
 
+def _known(scope: Scope, term: TokenTerm | ReferenceTerm) -> float:
+    """Return about how many resources answer a term, as far as statistics tell."""
+    codes = term.codes if isinstance(term, TokenTerm) else ()
+    return scope.frequencies.rows(term.values) + scope.frequencies.coded(codes)
+
+
 def _by_sources(scope: Scope, term: HasTerm, resource_type: str, most: int, made: Gate) -> str | None:
-    limit = max(SOURCES_MAX, most if most == EVERY else 0)
+    if isinstance(term.term, TokenTerm | ReferenceTerm) and _known(scope, term.term) > most:
+        return None  # so many refer to some that the walk soon meets those
+    limit = most if most == EVERY else min(SOURCES_MAX, 2 * most)
     through = inner(scope, term.term, term.type, limit, made)
     if through is None:
         return None

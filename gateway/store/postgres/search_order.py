@@ -101,6 +101,11 @@ def _key(scope: Scope, resource_type: str, by: SortBy) -> Key:
             return Key(down, "numeric", "", "measure_of", "v.low", where, walks=len(stored) == 1)
 
 
+def by_unit(scope: Scope, resource_type: str, order: Sequence[SortBy]) -> bool:
+    """Say whether an order's walk has a part for each unit: in those that no match is in it goes to the end."""
+    return bool(order) and _key(scope, resource_type, order[0]).table == "measure_of"
+
+
 def as_text(value: Any) -> str | None:
     """Return a key as `After.keys` holds it."""
     return value.isoformat() if isinstance(value, dt.datetime) else None if value is None else str(value)

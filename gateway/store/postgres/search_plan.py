@@ -17,7 +17,7 @@ What is counted is read whole: there everything that can drive does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.search.query import (
@@ -34,6 +34,7 @@ from gateway.search.query import (
 )
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_drive as drive
+from gateway.store.postgres import search_order as orders
 from gateway.store.postgres import search_snapshot as snapshot
 from gateway.store.postgres.search_scope import RESOURCE, Scope, first, main_date, of_patient, one_patient
 from gateway.store.postgres.search_terms import current, holds
@@ -53,8 +54,10 @@ class Branch:
     """A set of resources, `i`, from each of which a walk of its own starts."""
     few: bool = False
     """Whether what it reads is few, in no order; a branch that is not walks in the order asked for."""
-    answers: Term | None = None
-    """The term that all it reads answers."""
+    answers: tuple[Term, ...] = ()
+    """The terms that all it reads answers."""
+    dated: bool = False
+    """Whether its own index has the few in the order of their main date: a page of them need not read all."""
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Plan:
 
     def conditions(self, branch: Branch) -> list[str]:
         """Return all that is asked of what a branch reads, but for its gate."""
-        held = [condition for term, condition in self.held if term != branch.answers]
+        held = [condition for term, condition in self.held if term not in branch.answers]
         return [*self.shared, *held, *branch.conditions]
 
     @property
@@ -119,8 +122,11 @@ class Plan:
             return [rarest]
         rare_code = code is not None and self._rare(code.values, beside=scope.frequencies.coded(code.codes))
         gates = [] if rare_code else self._gates(terms)
-        if code is not None and (self._by_date or rare_code or self.counts):
-            rest = self._by_code(code, few=rare_code)
+        by_unit = orders.by_unit(scope, query.type, query.order) and not self.counts
+        if code is not None and (self._by_date or rare_code or self.counts or by_unit):
+            rest = self._by_code(code, few=rare_code or by_unit)
+            if main:
+                rest = self._in_windows(rest, code, main)
         elif main and (self._by_date or self.counts):
             rest = [Branch(*window) for window in dates.windows(main, scope.type(query.type), scope.put)]
             code = None
@@ -134,14 +140,15 @@ class Plan:
         query, scope = self.query, self.scope
         most = drive.EVERY if self.counts else scope.frequencies.few(scope.type(query.type), query.count + 1)
         gates: list[drive.Gate] = []
-        for term in sorted(terms, key=drive.reach):
+        for group in sorted(drive.grouped(terms, query.type), key=lambda one: drive.reach(one[0])):
+            term = group[0]
             by_window = isinstance(term, DateTerm) and term.parameter == main_date(query.type) and self._by_date
             if isinstance(term, TokenTerm | ReferenceTerm | NotTerm | MissingTerm) or by_window:
                 continue
             gate = None
             if isinstance(term, ChainTerm) and self._by_date and not self.counts:
                 gate = drive.patients(scope, term, query.type)
-            gate = gate or drive.gate(scope, term, query.type, most)
+            gate = gate or drive.gate(scope, group, query.type, most)
             if gate is not None:
                 gates.append(gate)
             if gates and (self.counts or len(gates) == _GATES_MAX):
@@ -161,7 +168,7 @@ class Plan:
                 branch = Branch([], found, gate=opened, few=True, answers=gate.answers)
             self.branches.append(branch)
             shut.append(gate.shut)
-        self.branches += [Branch(one.conditions, one.source, " and ".join(shut), one.through, one.few) for one in rest]
+        self.branches += [replace(one, gate=" and ".join(shut)) for one in rest]
 
     def _by_patient(self, term: ReferenceTerm, code: TokenTerm | None) -> list[Term]:
         branches = self._patients(term)
@@ -170,7 +177,7 @@ class Plan:
             return [term]
         (patient,) = branches
         self.branches = [
-            Branch([*patient.conditions, *way.conditions], way.source, few=True)
+            Branch([*patient.conditions, *way.conditions], way.source, few=True, dated=patient.dated)
             for way in self._by_code(code, few=True)
         ]
         return [term, code]
@@ -179,20 +186,33 @@ class Plan:
         scope, values = self.scope, list(term.values)
         column = scope.any_of("r.patient", values, "bigint")
         if term.parameter == "patient" and one_patient(self.query.type):
-            return [Branch([column], few=True)]
+            return [Branch([column], few=True, dated=len(values) == 1)]
         # the second patient of an appointment, and what `subject` may be besides, stand among the tokens
         others = f"(r.patient is null or not {scope.any_of('r.patient', values, 'bigint')})"
-        return [Branch([column], few=True), Branch([others], first(scope.tokens("r", values)), few=True)]
+        return [
+            Branch([column], few=True, dated=len(values) == 1),
+            Branch([others], first(scope.tokens("r", values)), few=True),
+        ]
 
     def _by_code(self, code: TokenTerm, *, few: bool) -> list[Branch]:
         others = self._other_codes(code)
-        driven = self._rare(code.codes)
+        driven = self.counts or self._rare(code.codes)
         other = (
             Branch(others[1:], first(others[0]), few=few)
             if driven
             else Branch([f"({others[0]}) is true", *others[1:]], few=few)
         )
-        return [*(Branch(way, few=few) for way in self._code_columns(code)), other]
+        one_each = len(set(code.codes)) <= _CODE_BRANCHES_MAX
+        return [*(Branch(way, few=few, dated=one_each) for way in self._code_columns(code)), other]
+
+    def _in_windows(self, rest: Sequence[Branch], code: TokenTerm, main: Sequence[DateTerm]) -> list[Branch]:
+        """Return walks by code within the dates asked for: a lower bound for short intervals, a branch for long ones."""
+        (short, _), *long = dates.windows(main, self.scope.type(self.query.type), self.scope.put)
+        held = holds(self.scope, code, "r", self.query.type)
+        return [
+            *(replace(one, conditions=[*one.conditions, *short]) for one in rest),
+            *(Branch([*conditions, held], source) for conditions, source in long),
+        ]
 
     def _code_columns(self, term: TokenTerm) -> list[list[str]]:
         """Return the conditions of a branch per code by its column, which holds the preferred coding's."""

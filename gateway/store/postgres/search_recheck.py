@@ -17,6 +17,7 @@ from gateway.errors import TooCostly
 from gateway.formats import json
 from gateway.model import Resource
 from gateway.search import match, parameters
+from gateway.search.parameters import Kind
 from gateway.search.query import (
     After,
     AllTerm,
@@ -24,6 +25,7 @@ from gateway.search.query import (
     ChainTerm,
     CompositeTerm,
     HasTerm,
+    How,
     IdTerm,
     MissingTerm,
     NearTerm,
@@ -83,8 +85,19 @@ def implied(term: Term, resource_type: str) -> Term:
             return AllTerm(tuple(implied(one, resource_type) for one in term.terms))
         case AnyTerm():
             return AnyTerm(tuple(implied(one, resource_type) for one in term.terms))
+        case TextTerm():
+            return _part_of(term, resource_type)
         case _:
             return _ALWAYS
+
+
+def _part_of(term: TextTerm, resource_type: str) -> Term:
+    """Return what follows from `:text` of a string: its texts have the one asked for somewhere."""
+    known = parameters.of(resource_type).get(term.parameter)
+    if known is None or known.kind is not Kind.STRING or term.parameter in parameters.TEXTS:
+        return _ALWAYS
+    parts = tuple(StringTerm(name, term.values, How.CONTAINS) for name in known.stored_as)
+    return parts[0] if len(parts) == 1 else AnyTerm(parts)
 
 
 def _name(term: Term) -> str:

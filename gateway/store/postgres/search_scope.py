@@ -138,6 +138,21 @@ def one_patient(resource_type: str) -> bool:
     return resource_type == "Patient" or (len(places) == 1 and not any(step.repeats for step in places[0].steps))
 
 
+def one_value(resource_type: str, name: str) -> bool:
+    """Say whether a resource has one value of a parameter at most: one element, of a choice of types perhaps."""
+    parameter = parameters.of(resource_type).get(name)
+    if parameter is None or any(step.repeats for place in parameter.paths for step in place.steps):
+        return False
+    ways = {
+        (
+            *(step.name for step in place.steps[:-1]),
+            place.steps[-1].name.removesuffix(place.type[:1].upper() + place.type[1:]),
+        )
+        for place in parameter.paths
+    }
+    return len(ways) == 1
+
+
 def of_patient(resource_type: str, name: str) -> bool:
     """Say whether a parameter's references to patients are kept as `patient`."""
     parameter = parameters.of(resource_type).get(name)

@@ -74,15 +74,26 @@ def _count(plan: Plan, branch: Branch, most: int | None) -> str:
     return f"(select count(*) from (select from {source} where {where} limit {most + 1}) counted)"
 
 
+def _read(branch: Branch, where: str, *, walks: bool = False) -> str:
+    """Return what a branch reads and where. Few are read before they are sorted: `offset 0` keeps the planner from
+    walking all there are in the order asked for instead.
+    """
+    if branch.few and not walks:
+        return f"(select * from {branch.source} where {where} offset 0) r"
+    return f"{branch.source} where {where}"
+
+
 def _by_sort(plan: Plan, scope: Scope, columns: str) -> str:
     query = plan.query
     limit = query.count + 1
     key = orders.column_of(query.sort)
+    by_date = key == "r.low"
     selects = []
     for branch in plan.branches:
         for conditions, order in orders.walks(query, plan.conditions(branch), scope.put, dated=plan.dated):
             where = " and ".join([*conditions, *([branch.gate] if branch.gate and not branch.through else [])])
-            walk = f"select {columns}, {key} as key from {branch.source} where {where} order by {order} limit {limit}"
+            read = _read(branch, where, walks=branch.dated and by_date)
+            walk = f"select {columns}, {key} as key from {read} order by {order} limit {limit}"
             if branch.through:
                 walk = f"select x.* from {branch.through} i cross join lateral ({walk}) x where {branch.gate}"
             selects.append(walk)
@@ -105,7 +116,7 @@ def _by_keys(plan: Plan, scope: Scope, columns: str) -> str:
         gated = [branch.gate] if branch.gate else []
         if branch.few or not order[0].walks:
             where = " and ".join([*plan.conditions(branch), *gated])
-            found = f"select {columns}, {sorted_by} from {branch.source} where {where}"
+            found = f"select {columns}, {sorted_by} from {_read(branch, where)}"
             selects.append(f"select * from ({found}) f{later} order by {orders.order_by(order)} limit {limit}")
             continue
         walk, without = orders.in_order(order, query.after, scope.put, limit, columns)

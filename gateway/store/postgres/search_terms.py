@@ -31,6 +31,8 @@ from gateway.store.postgres.search_scope import Scope, first, main_date, of_pati
 
 ALWAYS = "true"
 NEVER = "false"
+BESIDE_MAX = 1000
+"""How many resources may have a code beside their preferred one to be looked up before anything else."""
 PATIENT = reference_parameter("patient")
 
 
@@ -105,9 +107,10 @@ def _chained(scope: Scope, term: ChainTerm, alias: str, resource_type: str) -> s
             return exists.format(link=f"{target}.patient = {alias}.patient")
         targets = f"{_unfolded(alias, PATIENT)} union all select {alias}.patient # ({PATIENT})::bigint"
         return exists.format(link=f"{target}.own = any(array({targets}))")
-    return exists.format(
-        link=f"{target}.own = any(array({_unfolded(alias, kept_as(resource_type, term.parameter, term.type))}))"
-    )
+    link = f"{target}.own = any(array({_unfolded(alias, kept_as(resource_type, term.parameter, term.type))}))"
+    # most resources refer to nothing by many a parameter: told by a bit, without a look at what they may refer to
+    refers = _missing(MissingTerm(term.parameter, missing=False), alias, resource_type)
+    return f"({refers} and {exists.format(link=link)})"
 
 
 def _referred_to(scope: Scope, term: HasTerm, alias: str, resource_type: str) -> str:
@@ -120,7 +123,29 @@ def _referred_to(scope: Scope, term: HasTerm, alias: str, resource_type: str) ->
     if not by_patient:
         return by_token
     by_column = f"exists (select from resource {source} where {source}.patient = {alias}.patient and {inner})"
+    if isinstance(term.term, TokenTerm) and term.term.codes:
+        by_column = _by_code(scope, term.term, by_column, alias, term.type)
     return by_column if one_patient(term.type) else f"({by_column} or {by_token})"
+
+
+def _by_code(scope: Scope, code: TokenTerm, by_column: str, alias: str, source_type: str) -> str:
+    """Return the condition that a patient has a code, without a look at all that the patient has: by the index of both,
+    or among the patients who have the code beside another, preferred one, where those are few in the whole store.
+    """
+    codes = list(dict.fromkeys(code.codes))
+    if scope.frequencies.rows(codes) > BESIDE_MAX:
+        return by_column
+    one, other = scope.name("h"), scope.name("o")
+    at_once = (
+        f"exists (select from resource {one} where {one}.patient = {alias}.patient"
+        f" and {scope.any_of(f'{one}.code', codes, 'bigint')}"
+        f" and {current(scope, one, source_type)} and {holds(scope, code, one, source_type)} offset 0)"
+    )
+    beside = (
+        f"select {other}.patient from {first(scope.tokens(other, codes), other)}"
+        f" where {current(scope, other, source_type)} and {holds(scope, code, other, source_type)}"
+    )
+    return f"({at_once} or {alias}.patient = any(array({beside})))"
 
 
 def kept_as(resource_type: str, name: str, target_type: str) -> int:

@@ -6,7 +6,7 @@ answers the term, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +42,8 @@ class Rows:
 
     condition: str
     ranged: bool = True
+    unit: int | None = None
+    """Of a measure, the unit that the condition names; None where it is any: the index is in order for each."""
 
 
 def table(term: ValueTerm) -> str:
@@ -57,18 +59,46 @@ def table(term: ValueTerm) -> str:
 
 def rows(scope: Scope, term: ValueTerm, resource_type: str) -> list[Rows]:
     """Return the parts of a term of a resource type; none where no row can answer it."""
-    match term:
-        case StringTerm():
-            found = [_string(value, term.how, scope.put) for value in dict.fromkeys(term.values)]
-        case DateTerm():
-            found = [_date(term, scope.put)]
-        case NumberTerm():
-            found = [part for amount in term.values for part in _measure(amount, 0, scope.put)]
-        case QuantityTerm():
-            found = list(_quantity(scope, term))
+    return [_of(scope, term, resource_type, [part]) for part in _parts(scope, term)]
+
+
+def together(scope: Scope, terms: Sequence[ValueTerm], resource_type: str) -> list[Rows]:
+    """Return the parts of what answers all of some terms of one parameter within one row: a range from the one bound to
+    the other. That is every answer where a resource has one value of the parameter (`one_value`).
+    """
+    found: list[list[Rows]] = [[]]
+    for term in terms:
+        parts = _parts(scope, term)
+        found = [[*some, part] for some in found for part in parts if _joins(some, part)]
+    return [_of(scope, terms[0], resource_type, some) for some in found]
+
+
+def _joins(some: Sequence[Rows], part: Rows) -> bool:
+    return all(None in (one.unit, part.unit) or one.unit == part.unit for one in some)
+
+
+def _of(scope: Scope, term: ValueTerm, resource_type: str, parts: Sequence[Rows]) -> Rows:
     # a part of a term is of one parameter of one type: what every index of these tables begins with
     of = f"v.type = {scope.type(resource_type)} and v.parameter = {scope.parameter(term.parameter)}"
-    return [Rows(f"{of} and {one.condition}", one.ranged) for one in found]
+    unit = next((part.unit for part in parts if part.unit is not None), None)
+    return Rows(" and ".join([of, *(part.condition for part in parts)]), any(part.ranged for part in parts), unit)
+
+
+def _parts(scope: Scope, term: ValueTerm) -> list[Rows]:
+    match term:
+        case StringTerm():
+            return [_string(value, term.how, scope.put) for value in dict.fromkeys(term.values)]
+        case DateTerm():
+            return [_date(term, scope.put)]
+        case NumberTerm():
+            return [part for amount in term.values for part in _measure(amount, 0, scope.put)]
+        case QuantityTerm():
+            return list(_quantity(scope, term))
+
+
+def every_unit(term: ValueTerm, one: Rows) -> bool:
+    """Say whether a part is to be looked for in each unit."""
+    return isinstance(term, QuantityTerm) and one.unit is None
 
 
 def _date(term: DateTerm, put: Arguments) -> Rows:
@@ -133,32 +163,37 @@ def _measure(amount: Amount, unit: int | None, put: Arguments) -> Iterator[Rows]
     A row that is open below (`edge`) has its upper end in `low`; one that has a lower end, and another upper, in both.
     """
     of = "" if unit is None else f"v.unit = {put(unit, 'integer')} and "
-    ranged = unit is not None
+    for condition, ranged in _compared(amount, put):
+        yield Rows(of + condition, ranged, unit)
+
+
+def _compared(amount: Amount, put: Arguments) -> Iterator[tuple[str, bool]]:
+    """Yield the conditions on `low` and `high`, and whether the index has a range of what answers."""
     match amount.prefix:
         case Prefix.EQ | Prefix.NE:
             low, high = put(amount.low, "numeric"), put(amount.high, "numeric")
             within = f"v.low >= {low} and v.low < {high} and coalesce(v.high, v.low) < {high} and {_CLOSED}"
-            yield Rows(f"{of}{within}", ranged) if amount.prefix is Prefix.EQ else Rows(f"{of}not ({within})", False)
+            yield (within, True) if amount.prefix is Prefix.EQ else (f"not ({within})", False)
         case Prefix.AP:
             low, high = put(amount.low, "numeric"), put(amount.high, "numeric")
-            yield Rows(f"{of}v.low >= {low} and v.low <= {high}", ranged)
-            yield Rows(f"{of}v.high >= {low} and v.low < {low}", ranged)
-            yield Rows(f"{of}{_OPEN} and v.low > {high}", ranged)
+            yield f"v.low >= {low} and v.low <= {high}", True
+            yield f"v.high >= {low} and v.low < {low}", True
+            yield f"{_OPEN} and v.low > {high}", True
         case _:
-            yield from _one_sided(amount.prefix, put(amount.value, "numeric"), of, ranged)
+            yield from _one_sided(amount.prefix, put(amount.value, "numeric"))
 
 
-def _one_sided(prefix: Prefix, value: str, of: str, ranged: bool) -> Iterator[Rows]:
+def _one_sided(prefix: Prefix, value: str) -> Iterator[tuple[str, bool]]:
     match prefix:
         case Prefix.GT | Prefix.GE:
             sign = ">" if prefix is Prefix.GT else ">="
-            yield Rows(f"{of}v.low {sign} {value}", ranged)
-            yield Rows(f"{of}v.high {sign} {value} and not v.low {sign} {value}", ranged)
+            yield f"v.low {sign} {value}", True
+            yield f"v.high {sign} {value} and not v.low {sign} {value}", True
         case Prefix.SA:
-            yield Rows(f"{of}v.low > {value} and {_CLOSED}", ranged)
+            yield f"v.low > {value} and {_CLOSED}", True
         case Prefix.LT | Prefix.LE:
             sign = "<" if prefix is Prefix.LT else "<="
-            yield Rows(f"{of}v.low {sign} {value}", ranged)
-            yield Rows(f"{of}{_OPEN} and not v.low {sign} {value}", ranged)
+            yield f"v.low {sign} {value}", True
+            yield f"{_OPEN} and not v.low {sign} {value}", True
         case _:  # EB
-            yield Rows(f"{of}v.low < {value} and coalesce(v.high, v.low) < {value}", ranged)
+            yield f"v.low < {value} and coalesce(v.high, v.low) < {value}", True

@@ -78,8 +78,9 @@ class PostgresStore:
         )
         self._reads = Reads(self._connections, self._types)
         # A search decides its index itself: planning each question anew would cost as much as answering it.
-        # Nor may a plan made while a table was small, or before its first ANALYZE, read the whole of it later.
-        planning = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+        # Nor may a plan made while a table was small, or before its first ANALYZE, read the whole of it later, or sort
+        # all of a type where a walk in order is meant: two conditions on tokens look as if nothing would answer them.
+        planning = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_sort": "off"}
         self._search_connections = Connections(url, schema, size=searches_max, settings=planning)
         self._searches = Searches(self._search_connections, self._indexing, self._transactor.clock)
         self.order: Order = PostgresOrder(self._connections, schema)
