@@ -178,9 +178,8 @@ class Performer:
         if step.method is Method.DELETE:
             return Done(What.DELETED, step.type, target.id, version)
         what = What.CREATED if edited and edited.created and edited.new else What.WRITTEN if edited else What.FOUND
-        # who sent it whole has seen it; what was found, and the rest of what was patched, only a reader may see
-        shown = step.patch is None and edited is not None
-        return Done(what, step.type, target.id, version, shown or _may_read(actor, step.type, target.id))
+        # who wrote it sent it whole, or may read it (a patch); what was only found, a reader alone may see
+        return Done(what, step.type, target.id, version, edited is not None or _may_read(actor, step.type, target.id))
 
 
 def judged(resource: Resource, at: str) -> list[Fault]:
