@@ -38,6 +38,16 @@ ECHO = Operation(
 )
 
 
+CHANGING = Operation(
+    "changing",
+    "http://example.org/OperationDefinition/changing",
+    frozenset({Level.SYSTEM}),
+    Letter.UPDATE,
+    "What was sent, as an operation that changes something",
+    methods=("POST",),
+)
+
+
 async def echo(_, asking):
     if asking.body:
         sent = asking.resource()
@@ -63,7 +73,9 @@ def observation(number: int, **more):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     limits = Limits(bytes_max=100_000, gzip_ratio_max=20, seconds_max=5)
-    with serving(tmp_path_factory.mktemp("answers"), operations=[(ECHO, echo)], limits=limits) as server:
+    with serving(
+        tmp_path_factory.mktemp("answers"), operations=[(ECHO, echo), (CHANGING, echo)], limits=limits
+    ) as server:
         server.put(
             *(
                 {
@@ -498,6 +510,29 @@ def test_an_operation_that_reads_is_asked_in_an_entry_too(client, kind):
     assert said[0][1] == {"name": "word", "valueString": "a"}
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_an_operation_by_post_is_asked_in_an_entry_with_its_parameters(client, kind):
+    sent = {"resourceType": "Parameters", "parameter": [{"name": "word", "valueDecimal": exact.loads("1.20")}]}
+    entries = [{"request": {"method": "POST", "url": "Patient/$echo"}, "resource": sent},
+               {"request": {"method": "POST", "url": "Patient/p0/$echo"}},
+               {"request": {"method": "POST", "url": "$echo"}, "resource": {"resourceType": "Patient", "nonsense": 1}}]  # fmt: skip
+    answer = client.post("", content=exact.dumps({"resourceType": "Bundle", "type": kind, "entry": entries}),
+                         headers={"content-type": "application/fhir+json"})  # fmt: skip
+    first, second, third = exact.loads(answer.content)["entry"]
+    assert exact.dumps(first["resource"]) == exact.dumps(sent)
+    assert second["resource"]["parameter"][0]["valueString"] == "Patient/p0"
+    assert third["response"]["status"] == "422 Unprocessable Entity"
+
+
+def test_an_operation_that_changes_something_is_asked_in_a_batch_and_not_in_a_transaction(server):
+    entries = [{"request": {"method": "POST", "url": "$changing"}}]
+    with server.client("system/*.cruds") as client:
+        batch = client.post("", json={"resourceType": "Bundle", "type": "batch", "entry": entries})
+        assert [one["response"]["status"] for one in batch.json()["entry"]] == ["200 OK"]
+        whole = client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+        assert (whole.status_code, issue(whole)["expression"]) == (400, ["Bundle.entry[0].request.url"])
+
+
 def test_parts_are_had_of_what_an_operation_answers(client):
     resource = {"resourceType": "Patient", "id": "x", "gender": "other", "photo": [{"title": "me"}]}
     inside = {"fullUrl": "urn:uuid:0d8a2d5c-6f4e-4c39-8a3e-5f1a2b3c4d5e", "resource": resource}
@@ -511,7 +546,7 @@ def test_parts_are_had_of_what_an_operation_answers(client):
 def test_operations_are_declared(client):
     (rest,) = client.get("/metadata").json()["rest"]
     said = [{"name": ECHO.code, "definition": ECHO.definition}]
-    assert rest["operation"] == said
+    assert rest["operation"] == [*said, {"name": CHANGING.code, "definition": CHANGING.definition}]
     assert {one["type"] for one in rest["resource"] if one.get("operation") == said} == {"Patient", "Observation"}
 
 

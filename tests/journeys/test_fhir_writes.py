@@ -614,6 +614,36 @@ def test_a_json_patch_comes_in_a_binary(client):
     assert client.get(f"/Patient/{name}").json()["active"] is False
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_entries_search_by_post_after_what_was_written(client, kind):
+    value = number()
+    found = {"resourceType": "Parameters", "parameter": [{"name": "identifier", "valueString": f"urn:x|{value}"},
+                                                         {"name": "_count", "valueInteger": 5}]}  # fmt: skip
+    form = {"resourceType": "Binary", "contentType": "application/x-www-form-urlencoded",
+            "data": base64.b64encode(f"identifier=urn:x%7C{value}".encode()).decode()}  # fmt: skip
+    answer = post(
+        client, kind, entry("POST", "Patient/_search", found), entry("POST", "_search?_type=Patient", form),
+        entry("POST", f"Patient/_search?identifier=urn:x|{value}"), entry("POST", "Patient", patient(value)),
+        entry("POST", "Patient/_search", {"resourceType": "Parameters", "parameter": [{"name": "nonsense", "valueString": "x"}]}),
+        entry("POST", "Patient/_search", {"resourceType": "Parameters", "parameter": [{"name": "_id", "valuePeriod": {"start": "2026"}}]})
+        if kind == "batch" else entry("GET", "Patient/none"),
+    )  # fmt: skip
+    told = answer.json()["entry"]
+    statuses = [each["response"]["status"][:3] for each in told]
+    assert statuses == ["200", "200", "200", "201", "400", "400" if kind == "batch" else "404"]
+    for each in told[:3]:
+        assert [one["resource"]["identifier"][0]["value"] for one in each["resource"]["entry"]] == [value]
+
+
+@pytest.mark.parametrize(
+    "bad", [patient(), [], {"resourceType": "Binary", "contentType": "text/plain", "data": "eA=="}]
+)
+def test_a_search_by_post_of_an_entry_is_told_what_it_may_bring(client, bad):
+    told = responses(post(client, "batch", entry("POST", "Patient/_search", bad)))
+    assert told[0]["status"] == "400 Bad Request"
+    assert told[0]["outcome"]["issue"][0]["expression"][0].startswith("Bundle.entry[0].resource")
+
+
 def test_each_entry_is_decided_on_its_own(server):
     name = number()
     with server.client("system/Patient.c", "system/Observation.cr") as client:
