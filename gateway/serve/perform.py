@@ -155,7 +155,7 @@ class Performer:
             step = target.step
             permitted = access.decide(work.actor, _INTENTS[step.method](step.type, target.id))
             body = b"" if content is None else bodies.prepare(content)
-            edit = Edit(step.type, target.id, body, expect=target.expect)
+            edit = Edit(step.type, target.id, body, expect=target.expect, posted=step.method is Method.POST)
             if content is not None:
                 edit.digest, edit.lane, edit.index = bodies.content_digest(body), next(lanes), extract(content)
             edits.append((permitted, edit))

@@ -136,6 +136,37 @@ def test_a_deletion_can_be_repeated_and_undone_by_an_update(client):
     assert (back.status_code, back.headers["etag"]) == (201, 'W/"3"')
 
 
+@pytest.mark.parametrize("way", ["alone", "transaction", "if-none-exist"])
+def test_a_history_says_how_each_version_came_about(client, way):
+    value = number()
+    if way == "transaction":
+        made = post(client, "transaction", entry("POST", "Patient", patient(value)))
+        name = responses(made)[0]["location"].split("/")[1]
+    else:
+        condition = {"if-none-exist": f"identifier=urn:x|{value}"} if way == "if-none-exist" else {}
+        name = client.post("/Patient", json=patient(value), headers=condition).json()["id"]
+    client.patch(f"/Patient/{name}", content=b'[{"op":"add","path":"/active","value":true}]', headers=JSON_PATCH)
+    client.put(f"/Patient/{name}", json=patient(value, id=name, gender="male"))
+    client.delete(f"/Patient/{name}")
+    client.put(f"/Patient/{name}", json=patient(value, id=name))
+    client.put(f"/Patient/{value}", json=patient(value, id=value))
+    own, other = f"Patient/{name}", f"Patient/{value}"
+    for history in (f"/{own}/_history", "/Patient/_history?_count=6", "/_history?_count=6"):
+        entries = [each for each in client.get(history).json()["entry"] if each["fullUrl"].endswith(own)]
+        assert [(each["request"]["method"], each["request"]["url"], each["response"]["status"]) for each in entries] == [
+            ("PUT", own, "200"), ("DELETE", own, "204"), ("PUT", own, "200"), ("PUT", own, "200"), ("POST", "Patient", "201"),
+        ]  # fmt: skip
+        assert [each.get("resource", {}).get("meta", {}).get("versionId") for each in entries] == [
+            "5",
+            None,
+            "3",
+            "2",
+            "1",
+        ]
+    (first,) = client.get(f"/{other}/_history").json()["entry"]
+    assert (first["request"], first["response"]["status"]) == ({"method": "PUT", "url": other}, "201")
+
+
 def test_what_was_written_is_found_at_once(client):
     value = number()
     client.post("/Patient", json=patient(value))
