@@ -40,6 +40,8 @@ class Answer:
     status: int
     resource: bytes = b""
     headers: list[Header] = field(default_factory=list)
+    kind: bytes = b""
+    """The content type of a body that is no resource (a Binary's content), which goes out as it is."""
     lasting: bool = False
     """Whether the same bytes are answered again and again: then every form of them is made once."""
 

@@ -34,6 +34,8 @@ class Asking:
     actor: Actor | None = None
     body: bytes = b""
     """What was sent, within the size limit of the route; of a POST _search the form is among `pairs` already."""
+    native: bool = False
+    """Whether a Binary is to be answered as what it holds."""
 
     def header(self, name: bytes) -> str:
         """Return a header by its lower-case name, '' when it is not there."""

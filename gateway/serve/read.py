@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway import access, errors
 from gateway.access import Actor, Read, VersionRead
-from gateway.serve import shaping
+from gateway.serve import binary, shaping
 from gateway.serve.answer import Answer, stamps, unchanged
 from gateway.serve.asking import Asking
 from gateway.serve.permitted import PermittedStore
@@ -42,4 +42,6 @@ def _answer(version: Version | None, asking: Asking, shape: Shape) -> Answer:
     headers = stamps(version)
     if unchanged(version, asking.header(b"if-none-match"), asking.header(b"if-modified-since")):
         return Answer(304, headers=headers)
+    if asking.native:
+        return binary.native(version)
     return Answer(200, shape.of(version.body) if shape else version.body, headers)
