@@ -13,6 +13,7 @@ from gateway.access import Actor
 from gateway.fhir import xml
 from gateway.formats import json
 from gateway.model import Resource
+from gateway.search import values
 from gateway.serve import media
 from gateway.serve.routes import FORM, Matched
 
@@ -59,6 +60,14 @@ class Asking:
             self.pairs = [(key, value) for key, value in self.pairs if key != name]
         return found[-1] if found else ""
 
+    def no_more(self, takes: str) -> None:
+        """Refuse parameters that nobody took, saying what the address `takes`, unless the caller prefers otherwise.
+
+        Raises Incorrect, with the name of the first of them.
+        """
+        if self.pairs and not self.lenient():
+            raise errors.Incorrect(takes, at=values.shown(self.pairs[0][0]))
+
     def resource(self) -> Resource:
         """Return the resource that was sent, parsed, not validated. Raises Incorrect, UnsupportedMedia."""
         if media.sent_as_xml(self.header(b"content-type")):
@@ -94,12 +103,12 @@ def pairs_of(query: bytes) -> list[tuple[str, str]]:
         return []
     if len(query) > FORM_BYTES_MAX:
         raise errors.TooLarge(f"parameters have at most {FORM_BYTES_MAX} bytes")
+    if query.count(b"&") >= _FIELDS_MAX:
+        raise errors.Incorrect(f"a request has at most {_FIELDS_MAX} parameters")
     try:
-        return urllib.parse.parse_qsl(
-            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
-        )
+        return urllib.parse.parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as error:
-        raise errors.Incorrect("the parameters are not percent-encoded UTF-8, or there are too many") from error
+        raise errors.Incorrect("the parameters are not percent-encoded UTF-8") from error
 
 
 def form(body: bytes, content_type: str) -> list[tuple[str, str]]:

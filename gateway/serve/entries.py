@@ -84,7 +84,7 @@ def _step(
     if not matched.id and method is not Method.POST:
         step.question = conditional.question(matched.type, pairs, now=now, base=base, at=f"{at}.request.url")
     elif pairs:
-        raise errors.Incorrect("this address takes no parameters", at=f"{at}.request.url")
+        raise errors.Incorrect("this address takes no parameter", at=f"{at}.request.url")
     if method is Method.POST:
         exists = request.get("ifNoneExist", "")
         step.question = conditional.exists(matched.type, exists, now=now, base=base, at=f"{at}.request.ifNoneExist")

@@ -29,8 +29,7 @@ async def vread(store: PermittedStore, actor: Actor, asking: Asking) -> Answer:
 
 def _shape(asking: Asking) -> Shape:
     shape = shaping.taken(asking, asking.matched.type)
-    if asking.pairs and not asking.lenient():
-        raise errors.Incorrect("a read takes _format, _pretty, _summary and _elements")
+    asking.no_more("a read takes _format, _pretty, _summary and _elements")
     return shape
 
 

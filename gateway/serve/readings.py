@@ -22,6 +22,8 @@ from gateway.serve.routes import FORM, Interaction, Matched
 
 _GETS: Final = ("GET", "HEAD")
 _READS: Final = (None, Letter.READ, Letter.SEARCH)
+_REPRESENTATION: Final = ("_format", "_pretty")
+"""What is said of the whole answer; of an entry it means nothing."""
 _CONDITIONS: Final = ((b"if-none-match", "ifNoneMatch"), (b"if-modified-since", "ifModifiedSince"))
 
 
@@ -46,6 +48,7 @@ def reading(entry: dict[str, Any], matched: Matched, pairs: list[tuple[str, str]
     """Return what an entry asks, whose address was found. `at` is its path. Raises Incorrect, TooLarge."""
     request = entry["request"]
     method = request["method"]
+    pairs = [pair for pair in pairs if pair[0] not in _REPRESENTATION]
     made = Reading(matched, pairs, at=at, head=method == "HEAD")
     if matched.route.interaction is Interaction.TRANSACTION:
         raise errors.Incorrect("an entry is no batch and no transaction", at=f"{at}.request.url")

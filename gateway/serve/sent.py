@@ -14,8 +14,7 @@ from gateway.serve.step import Method, Step
 
 def nothing_more(asking: Asking) -> None:
     """Refuse parameters where there are none. Raises Incorrect."""
-    if asking.pairs and not asking.lenient():
-        raise errors.Incorrect("this address takes _format and _pretty, and no other parameter")
+    asking.no_more("this address takes _format and _pretty, and no other parameter")
 
 
 def aimed(asking: Asking, method: Method, *, now: dt.datetime, base: str) -> Step:

@@ -666,6 +666,14 @@ def test_entries_search_by_post_after_what_was_written(client, kind):
         assert [one["resource"]["identifier"][0]["value"] for one in each["resource"]["entry"]] == [value]
 
 
+def test_the_representation_of_an_entry_is_that_of_the_whole(client):
+    client.put("/Patient/shown", json=patient(id="shown"))
+    told = responses(
+        post(client, "batch", entry("GET", "Patient/shown?_format=xml&_pretty=true"), entry("GET", "Patient/shown?x=1"))
+    )
+    assert [each["status"][:3] for each in told] == ["200", "400"]
+
+
 @pytest.mark.parametrize(
     "bad", [patient(), [], {"resourceType": "Binary", "contentType": "text/plain", "data": "eA=="}]
 )
