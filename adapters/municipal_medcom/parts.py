@@ -23,6 +23,7 @@ TERMINOLOGY = f"{IG}/terminology/CodeSystem"
 SOR_ENDPOINT = "https://sor2.sum.dsdn.dk/#id="
 GLN_WRITTEN = "https://www.gs1.org/gln"
 """MedCom's own spelling of the GLN naming system, with https; the house writes DK Core's, without s."""
+_NOT_IN_XML = dict.fromkeys((0xFFFE, 0xFFFF))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +126,13 @@ def provenance(
 
 
 def narrative(title: str, facts: Mapping[str, str]) -> dict[str, str]:
-    """Return a generated narrative; MedCom wants one in every resource. Everything in it is escaped."""
+    """Return a generated narrative; MedCom wants one in every resource. Everything in it is escaped, and what XML
+    cannot hold though JSON can (two code points that are no characters) is left out.
+    """
     lines = "".join(f"<li>{html.escape(name)}: {html.escape(value)}</li>" for name, value in facts.items())
     body = f"<p>{html.escape(title)}</p><ul>{lines}</ul>" if lines else f"<p>{html.escape(title)}</p>"
-    return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{body}</div>'}
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml">{body.translate(_NOT_IN_XML)}</div>'
+    return {"status": "generated", "div": div}
 
 
 def namer(letter: str) -> Callable[[str], str]:

@@ -36,6 +36,9 @@ _RULES = {
 }
 """Rules of `fhir.validate` that have a rejection code of their own."""
 
+_TRIPPED = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, Incorrect)
+"""What a value of another JSON type, form or size than R4's can trip where valid resources are read and answers written."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -134,7 +137,7 @@ def translate(raw: RawMessage, context: Context, trace: Trace | None = None) -> 
 
 def _refuse(made: Translation, message: Message, context: Context, raw: RawMessage) -> None:
     """Answer a message with invalid parts, unless one of them is needed for the answer: then nobody can be told."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(*_TRIPPED):
         _answer(made, message, context, raw)
     read = fhirxml.loads if made.reply_content_type.endswith("xml") else json.loads
     replies = [reply for reply in (made.reply, made.reply_reused) if reply is not None]

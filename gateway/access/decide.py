@@ -107,7 +107,9 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A change of some elements (SMART v2: `u`). id '' is not known yet."""
+    """A change of some elements (SMART v2: `u`); and `r`, for what can be done to a resource tells what stands in it:
+    whether a test holds, a path leads to something, a new version comes of it. id '' is not known yet.
+    """
 
     type: str
     id: str = ""
@@ -161,6 +163,8 @@ def decide(actor: Actor, intent: I_) -> Permitted[I_]:
     """
     if not actor.scopes.allow(intent.type, intent.letter):
         raise NotPermitted(f"no scope of this token opens {intent.type}.{intent.letter.value}", Why.NO_SCOPE)
+    if type(intent) is Patch and not actor.scopes.allow(intent.type, Letter.READ):
+        raise NotPermitted(f"a patch needs {intent.type}.r as well: its answer tells what was there", Why.NO_SCOPE)
     if isinstance(intent, Search):
         try:
             query = reach.narrowed(intent.query, lambda name: actor.scopes.allow(name, Letter.SEARCH))

@@ -26,9 +26,9 @@ from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
 from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 
 from gateway.conformance import pathfunctions
-from gateway.conformance.html import is_safe
 from gateway.conformance.items import Item
 from gateway.conformance.pathfunctions import Unevaluable
+from gateway.fhir.narrative import is_safe
 
 MODEL: Final = models["r4"]
 EXPRESSION_CHARACTERS_MAX: Final = 10_000

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 from pydantic_core import core_schema as cs
+
+from gateway.fhir import narrative
 
 STRING_CHARS_MAX = 1024 * 1024
 _INT32 = 2**31
@@ -36,6 +38,17 @@ def _whole(least: int) -> CoreSchema:
     return cs.int_schema(ge=least, le=_INT32 - 1, strict=True)
 
 
+def _xhtml() -> CoreSchema:
+    """Return the schema of Narrative.div: a narrative costs the reading of its XHTML, a resource without one nothing."""
+
+    def formatting_alone(div: str) -> str:
+        if broken := narrative.fault(div):
+            raise PydanticCustomError("txt-1", broken)
+        return div
+
+    return cs.no_info_after_validator_function(formatting_alone, _text(r"\s*<div[\s/>](?s:.)*"))
+
+
 SCHEMAS: dict[str, CoreSchema] = {
     "boolean": cs.bool_schema(strict=True),
     "integer": _whole(-_INT32),
@@ -48,7 +61,7 @@ SCHEMAS: dict[str, CoreSchema] = {
     ),
     "string": _text(),
     "markdown": _text(),
-    "xhtml": _text(r"\s*<div[\s/>](?s:.)*"),
+    "xhtml": _xhtml(),
     "uri": _text(r"\S+"),
     "url": _text(r"\S+"),
     "canonical": _text(r"\S+"),

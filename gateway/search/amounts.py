@@ -31,8 +31,10 @@ def amount(text: str, parameter: str) -> Amount:
     """Return the amount that `[prefix]number` asks for, without a unit. Raises Incorrect."""
     # a plus sign that nobody encoded arrives as a blank
     found = _NUMBER.fullmatch(text.replace(" ", "+"))
-    if found is None or len(text) > DIGITS_MAX:
+    if found is None:
         raise Incorrect(f"{parameter} is not a number, or its prefix is none of R4's", at=parameter)
+    if sum(map(str.isdigit, found[2])) > DIGITS_MAX:
+        raise Incorrect(f"{parameter} is a number of more than {DIGITS_MAX} digits", at=parameter)
     value, prefix = Decimal(found[2]), Prefix(found[1] or "eq")
     if (value and abs(value.adjusted()) > EXPONENT_MAX) or abs(exponent := _exponent(value)) > EXPONENT_MAX:
         raise Incorrect(f"{parameter} is a number beyond 1E+{EXPONENT_MAX} or 1E-{EXPONENT_MAX}", at=parameter)

@@ -67,9 +67,14 @@ def shape(given: dict[str, str]) -> Shape:
     if len(elements) > ELEMENTS_MAX or not all(map(_ELEMENT.fullmatch, elements)):
         raise Incorrect("_elements takes names of elements at the root, joined by commas", at="_elements")
     if given.get("_contained", "false") != "false":
-        raise Incorrect("contained resources are not searched: _contained is false", at="_contained")
-    if given.get("_containedType", "container") not in {"container", "contained"}:
-        raise Incorrect("_containedType is container or contained", at="_containedType")
+        raise Incorrect(
+            "resources contained in others are not searched for themselves: _contained is false", at="_contained"
+        )
+    if given.get("_containedType", "container") != "container":
+        raise Incorrect(
+            "resources contained in others are not searched for themselves: _containedType is container",
+            at="_containedType",
+        )
     pretty = given.get("_pretty", "false")
     if pretty not in {"true", "false"}:
         raise Incorrect("_pretty is true or false", at="_pretty")

@@ -40,6 +40,8 @@ class Answer:
     status: int
     resource: bytes = b""
     headers: list[Header] = field(default_factory=list)
+    kind: bytes = b""
+    """The content type of a body that is no resource (a Binary's content), which goes out as it is."""
     lasting: bool = False
     """Whether the same bytes are answered again and again: then every form of them is made once."""
 
@@ -60,10 +62,17 @@ class Fault(NamedTuple):
     at: str
 
 
+def _expression(at: str) -> dict[str, list[str]]:
+    """Return the expression of an issue (R4: a simple FHIRPath, or the name of a header or parameter). Where a text
+    cannot be parsed there is none: its words say the line.
+    """
+    return {"expression": [at]} if at and " " not in at and at != "DOCTYPE" else {}
+
+
 def faults(found: Sequence[Fault]) -> bytes:
     """Return an OperationOutcome with an error for each fault; of more than a hundred, the first and how many more."""
     issues: list[dict[str, Any]] = [
-        {"severity": "error", "code": code, "diagnostics": text, **({"expression": [at]} if at else {})}
+        {"severity": "error", "code": code, "diagnostics": text, **_expression(at)}
         for code, text, at in found[:FAULTS_MAX]
     ]
     if len(found) > FAULTS_MAX:
@@ -74,10 +83,7 @@ def faults(found: Sequence[Fault]) -> bytes:
 
 def outcome(severity: str, code: str, texts: Sequence[str], at: str = "") -> bytes:
     """Return an OperationOutcome with an issue for each text."""
-    issues = [
-        {"severity": severity, "code": code, "diagnostics": text, **({"expression": [at]} if at else {})}
-        for text in texts
-    ]
+    issues = [{"severity": severity, "code": code, "diagnostics": text, **_expression(at)} for text in texts]
     return json.dumps({"resourceType": "OperationOutcome", "issue": issues})
 
 

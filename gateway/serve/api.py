@@ -43,6 +43,7 @@ from gateway.store.port import Store
 Handler = Callable[[Actor, Asking], Awaitable[Answer]]
 ROOT: Final = "/fhir"
 _BODIES: Final = frozenset({"POST", "PUT", "PATCH"})
+_READS: Final = frozenset({Interaction.READ, Interaction.VREAD})
 _PREFERS_HANDLING: Final = frozenset(
     {
         Interaction.READ,
@@ -136,10 +137,12 @@ class FhirApi:
         try:
             asking = Asking(Matched(TABLE[0]), headers, pairs_of(scope["query_string"]))
             wanted = media.wanted(asking.header(b"accept"), asking.take("_format"))
-            indented = asking.take("_pretty") == "true"
+            indented = _pretty(asking)
             path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(ROOT)
             asking.matched = matched = self.routes.find(scope["method"], path)
             interaction, kind = matched.route.interaction, matched.type
+            if wanted.native or not wanted.acceptable:
+                asking.native = media.native(wanted, binary=kind == "Binary" and interaction in _READS)
             if matched.route.letter is not None:
                 asking.actor = self._identity.authorise(asking.header(b"authorization")).actor
             if scope["method"] in _BODIES:
@@ -180,6 +183,13 @@ class FhirApi:
             self._tell(events.AccessRefused(interaction.value, word))
         elif not isinstance(error, errors.SundbroError):
             self._tell(events.RoleCrashed("serve", _where(error)))
+
+
+def _pretty(asking: Asking) -> bool:
+    value = asking.take("_pretty")
+    if value not in {"", "true", "false"} and not asking.lenient():
+        raise errors.Incorrect("_pretty is true or false", at="_pretty")
+    return value == "true"
 
 
 def _where(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from gateway.access import Actor
 from gateway.fhir import xml
 from gateway.formats import json
 from gateway.model import Resource
+from gateway.search import values
 from gateway.serve import media
 from gateway.serve.routes import FORM, Matched
 
@@ -34,6 +35,8 @@ class Asking:
     actor: Actor | None = None
     body: bytes = b""
     """What was sent, within the size limit of the route; of a POST _search the form is among `pairs` already."""
+    native: bool = False
+    """Whether a Binary is to be answered as what it holds."""
 
     def header(self, name: bytes) -> str:
         """Return a header by its lower-case name, '' when it is not there."""
@@ -56,6 +59,14 @@ class Asking:
         if found:
             self.pairs = [(key, value) for key, value in self.pairs if key != name]
         return found[-1] if found else ""
+
+    def no_more(self, takes: str) -> None:
+        """Refuse parameters that nobody took, saying what the address `takes`, unless the caller prefers otherwise.
+
+        Raises Incorrect, with the name of the first of them.
+        """
+        if self.pairs and not self.lenient():
+            raise errors.Incorrect(takes, at=values.shown(self.pairs[0][0]))
 
     def resource(self) -> Resource:
         """Return the resource that was sent, parsed, not validated. Raises Incorrect, UnsupportedMedia."""
@@ -92,14 +103,13 @@ def pairs_of(query: bytes) -> list[tuple[str, str]]:
         return []
     if len(query) > FORM_BYTES_MAX:
         raise errors.TooLarge(f"parameters have at most {FORM_BYTES_MAX} bytes")
+    if query.count(b"&") >= _FIELDS_MAX:
+        raise errors.Incorrect(f"a request has at most {_FIELDS_MAX} parameters")
     try:
         fields = [field.partition("=") for field in query.decode("ascii").split("&") if field]
-        pairs = [(_decoded(name), _decoded(value)) for name, _, value in fields]
+        return [(_decoded(name), _decoded(value)) for name, _, value in fields]
     except ValueError as error:
         raise errors.Incorrect("the parameters are not percent-encoded UTF-8") from error
-    if len(pairs) > _FIELDS_MAX:
-        raise errors.Incorrect(f"a request has at most {_FIELDS_MAX} parameters")
-    return pairs
 
 
 def _decoded(text: str) -> str:

@@ -51,17 +51,23 @@ def note(outcome: bytes) -> bytes:
 def past(version: Version, base: str, shape: Shape) -> bytes:
     """Return the entry of a version in a history: how it came about, and its content unless it is a deletion.
 
-    Feeds write by PUT under ids of their own making, so a first version is a PUT that created.
+    A POST is what the API created under an id of the server's. All else was written whole under its id: what feeds bring,
+    and a patch, whose outcome this is, though not its operations.
     """
     address = f"{version.type}/{version.id}"
-    method, status = ("DELETE", "204") if version.deleted else ("PUT", "201" if version.version == 1 else "200")
+    if version.deleted:
+        method, url, status = "DELETE", address, "204"
+    elif version.posted:
+        method, url, status = "POST", version.type, "201"
+    else:
+        method, url, status = "PUT", address, "201" if version.version == 1 else "200"
     content = b"" if version.deleted else b'"resource":' + shape.of(version.body) + b","
     response = {"status": status, "etag": etag(version.version), "lastModified": instant(version.last_updated)}
     return b"".join(
         (
             f'{{"fullUrl":"{base}/{address}",'.encode(),
             content,
-            f'"request":{{"method":"{method}","url":"{address}"}},"response":'.encode(),
+            f'"request":{{"method":"{method}","url":"{url}"}},"response":'.encode(),
             json.dumps(response),
             b"}",
         )

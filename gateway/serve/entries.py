@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway import errors
@@ -17,6 +16,7 @@ from gateway.serve import conditional
 from gateway.serve.answer import Fault, Invalid
 from gateway.serve.asking import pairs_of
 from gateway.serve.patch import JSON_PATCH
+from gateway.serve.readings import Reading, reading
 from gateway.serve.routes import Interaction, Matched
 from gateway.serve.sent import of_type, same_id
 from gateway.serve.step import Method, Patch, Step
@@ -29,19 +29,7 @@ _STEPS: Final[Mapping[Interaction, Method]] = {
 }
 Find = Callable[[str, str], Matched]
 """The table of routes: the row for a method and a path. Raises NotFound, MethodNotAllowed."""
-_READINGS: Final = ("GET", "HEAD")
-_METHODS: Final = (*_READINGS, "POST", "PUT", "PATCH", "DELETE")
-
-
-@dataclass(slots=True)
-class Reading:
-    """A GET or HEAD."""
-
-    matched: Matched
-    pairs: list[tuple[str, str]]
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    head: bool = False
-    at: str = ""
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def envelope(bundle: Resource, entries: list[Any], first: int = 0) -> None:
@@ -84,16 +72,7 @@ def read(entry: dict[str, Any], at: str, *, find: Find, now: dt.datetime, base: 
     interaction = matched.route.interaction
     if interaction in _STEPS:
         return _step(entry, matched, pairs, at, now=now, base=base)
-    if interaction is Interaction.TRANSACTION or method not in _READINGS:
-        raise errors.Incorrect(
-            "an entry is no batch, no transaction, and no operation or search by POST", at=f"{at}.request.url"
-        )
-    headers = {
-        name: str(request[key]).encode("latin-1", "replace")
-        for name, key in ((b"if-none-match", "ifNoneMatch"), (b"if-modified-since", "ifModifiedSince"))
-        if key in request
-    }
-    return Reading(matched, pairs, headers, method == "HEAD", at)
+    return reading(entry, matched, pairs, at)
 
 
 def _step(
@@ -105,7 +84,7 @@ def _step(
     if not matched.id and method is not Method.POST:
         step.question = conditional.question(matched.type, pairs, now=now, base=base, at=f"{at}.request.url")
     elif pairs:
-        raise errors.Incorrect("this address takes no parameters", at=f"{at}.request.url")
+        raise errors.Incorrect("this address takes no parameter", at=f"{at}.request.url")
     if method is Method.POST:
         exists = request.get("ifNoneExist", "")
         step.question = conditional.exists(matched.type, exists, now=now, base=base, at=f"{at}.request.ifNoneExist")

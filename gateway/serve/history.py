@@ -133,8 +133,7 @@ class HistoryHandler:
         given = tuple(asking.pairs)
         shape = shaping.taken(asking, asking.matched.type)
         count, since, at = (asking.take(name) for name in _ABOUT)
-        if asking.pairs and not asking.lenient():
-            raise errors.Incorrect("a history takes _count, _since, _at, _summary and _elements")
+        asking.no_more("a history takes _count, _since, _at, _summary and _elements")
         if count and (not _COUNT.fullmatch(count) or int(count) == 0):
             raise errors.Incorrect("_count is a number from 1", at="_count")
         ignored = {name for name, _ in asking.pairs}

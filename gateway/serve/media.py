@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway import errors
@@ -29,6 +29,10 @@ class Media:
 
     header: bytes
     xml: bool
+    native: bool = False
+    """Whether other types were named, and none of FHIR's: a Binary is then answered as what it holds."""
+    acceptable: bool = True
+    """Whether the caller takes it; else everything but such a Binary is 406."""
 
 
 def _media(name: str) -> Media:
@@ -38,11 +42,24 @@ def _media(name: str) -> Media:
 
 
 JSON: Final = _media(FHIR_JSON)
+_NATIVE: Final = (replace(JSON, native=True), replace(JSON, native=True, acceptable=False))
+_NOTHING: Final = replace(JSON, acceptable=False)
 
 
 def wanted(accept: str, format_: str) -> Media:
-    """Return the representation of the answer. Raises NotAcceptable."""
+    """Return the representation of the answer. Raises NotAcceptable for a `_format` that is not FHIR's."""
     return _by_format(format_) if format_ else _by_accept(accept)
+
+
+def native(media: Media, *, binary: bool) -> bool:
+    """Say whether the answer to a request, if it reads a `binary`, is what that holds. Raises NotAcceptable when the
+    caller takes no resource and it is not.
+    """
+    if not media.acceptable and not (media.native and binary):
+        raise errors.NotAcceptable(
+            "this server answers in application/fhir+json and application/fhir+xml (FHIR 4.0)", at="Accept"
+        )
+    return media.native and binary
 
 
 def _by_format(format_: str) -> Media:
@@ -56,7 +73,8 @@ def _by_format(format_: str) -> Media:
 def _by_accept(accept: str) -> Media:
     if not accept.strip():
         return JSON
-    best, chosen = (0.0, 0), JSON
+    best, chosen, others = (0.0, 0), JSON, False
+    named = False
     for part in accept.split(",")[:_PARTS_MAX]:
         name, options = _cut(part)
         try:
@@ -66,14 +84,19 @@ def _by_accept(accept: str) -> Media:
         if options.get("fhirversion", _FHIR_VERSIONS[0]) not in _FHIR_VERSIONS:
             continue
         # of equal weights a name goes before a range, and what stands first before what follows
+        others = others or (weight > 0 and "/" in name and name not in {*_JSON, *_XML, *_RANGES})
         rank = (weight, 1) if name in _JSON or name in _XML else (weight, 0) if name in _RANGES else (0.0, 0)
+        named = named or (rank[1] == 1 and weight > 0)
         if rank > best:
             best, chosen = rank, _media(name) if rank[1] else JSON
     if best[0] <= 0:
-        raise errors.NotAcceptable(
-            "this server answers in application/fhir+json and application/fhir+xml (FHIR 4.0)", at="Accept"
-        )
-    return chosen
+        return _NATIVE[1] if others else _NOTHING
+    return _NATIVE[0] if others and not named else chosen
+
+
+def is_fhir(content_type: str) -> bool:
+    """Say whether a content type is one in which resources come."""
+    return _cut(content_type)[0] in {*_JSON, *_XML}
 
 
 def sent_as_xml(content_type: str) -> bool:

@@ -61,8 +61,7 @@ class Capabilities:
         if mode not in MODES:
             raise errors.Incorrect("mode is full, normative or terminology", at="mode")
         shape = shaping.taken(asking, "", but=("_elements",))
-        if asking.pairs and not asking.lenient():
-            raise errors.Incorrect("metadata takes mode, _format, _pretty and _summary")
+        asking.no_more("metadata takes mode, _format, _pretty and _summary")
         return Answer(200, self._written(mode, shape), [*CORS], lasting=True)
 
     @functools.cache  # noqa: B019  one for the life of the process

@@ -155,7 +155,7 @@ class Performer:
             step = target.step
             permitted = access.decide(work.actor, _INTENTS[step.method](step.type, target.id))
             body = b"" if content is None else bodies.prepare(content)
-            edit = Edit(step.type, target.id, body, expect=target.expect)
+            edit = Edit(step.type, target.id, body, expect=target.expect, posted=step.method is Method.POST)
             if content is not None:
                 edit.digest, edit.lane, edit.index = bodies.content_digest(body), next(lanes), extract(content)
             edits.append((permitted, edit))
@@ -178,9 +178,8 @@ class Performer:
         if step.method is Method.DELETE:
             return Done(What.DELETED, step.type, target.id, version)
         what = What.CREATED if edited and edited.created and edited.new else What.WRITTEN if edited else What.FOUND
-        # who sent it whole has seen it; what was found, and the rest of what was patched, only a reader may see
-        shown = step.patch is None and edited is not None
-        return Done(what, step.type, target.id, version, shown or _may_read(actor, step.type, target.id))
+        # who wrote it sent it whole, or may read it (a patch); what was only found, a reader alone may see
+        return Done(what, step.type, target.id, version, edited is not None or _may_read(actor, step.type, target.id))
 
 
 def judged(resource: Resource, at: str) -> list[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway import access, errors
 from gateway.access import Actor, Read, VersionRead
-from gateway.serve import shaping
+from gateway.serve import binary, shaping
 from gateway.serve.answer import Answer, stamps, unchanged
 from gateway.serve.asking import Asking
 from gateway.serve.permitted import PermittedStore
@@ -29,8 +29,7 @@ async def vread(store: PermittedStore, actor: Actor, asking: Asking) -> Answer:
 
 def _shape(asking: Asking) -> Shape:
     shape = shaping.taken(asking, asking.matched.type)
-    if asking.pairs and not asking.lenient():
-        raise errors.Incorrect("a read takes _format, _pretty, _summary and _elements")
+    asking.no_more("a read takes _format, _pretty, _summary and _elements")
     return shape
 
 
@@ -42,4 +41,6 @@ def _answer(version: Version | None, asking: Asking, shape: Shape) -> Answer:
     headers = stamps(version)
     if unchanged(version, asking.header(b"if-none-match"), asking.header(b"if-modified-since")):
         return Answer(304, headers=headers)
+    if asking.native:
+        return binary.native(version)
     return Answer(200, shape.of(version.body) if shape else version.body, headers)

@@ -279,6 +279,10 @@ class Routes:
         raise self._unknown(segments)
 
     def _unknown(self, segments: list[str]) -> errors.NotFound:
+        if segments[-1].startswith("$"):
+            return errors.NotFound("there is no such operation here; /metadata says which there are, and where")
+        if segments[0].startswith("_"):
+            return errors.NotFound("nothing has this address; /metadata says what there is")
         if segments[0] not in self._types and segments[0] not in self._root.words and segments != [""]:
             return errors.NotFound("FHIR R4 has no such resource type")
         return errors.NotFound("nothing has this address; /metadata says what there is")

@@ -27,7 +27,9 @@ async def send(
     """Send an answer to a request with the headers `asked`; return the status that was sent."""
     body, status = answer.resource, answer.status
     headers: list[Header] = [*answers.EVERY_ANSWER, *answer.headers]
-    if body:
+    if body and answer.kind:
+        headers.append((b"content-type", answer.kind))
+    elif body:
         try:
             if wanted.xml or indented:
                 body = (_lasting_form if answer.lasting else _form)(body, wanted.xml, indented)

@@ -7,15 +7,14 @@ from typing import Any
 
 from gateway import errors
 from gateway.model import Resource
-from gateway.serve import conditional
+from gateway.serve import binary, conditional
 from gateway.serve.asking import Asking
 from gateway.serve.step import Method, Step
 
 
 def nothing_more(asking: Asking) -> None:
     """Refuse parameters where there are none. Raises Incorrect."""
-    if asking.pairs and not asking.lenient():
-        raise errors.Incorrect("this address takes _format and _pretty, and no other parameter")
+    asking.no_more("this address takes _format and _pretty, and no other parameter")
 
 
 def aimed(asking: Asking, method: Method, *, now: dt.datetime, base: str) -> Step:
@@ -33,7 +32,11 @@ def aimed(asking: Asking, method: Method, *, now: dt.datetime, base: str) -> Ste
 
 
 def resource_of(asking: Asking) -> Resource:
-    """Return the resource of a request, of the type that its address names. Raises Incorrect, UnsupportedMedia."""
+    """Return the resource of a request, of the type that its address names; of a Binary's own bytes the Binary that
+    holds them. Raises Incorrect, UnsupportedMedia.
+    """
+    if binary.sent(asking):
+        return binary.made(asking)
     return of_type(asking.resource(), asking.matched.type, "resourceType")
 
 

@@ -1,8 +1,9 @@
 """batch and transaction: many interactions in one request (FHIR R4 http#transaction).
 
-A transaction is one set of steps, written together or not at all; its readings come after that, and one that fails says
-so in its entry. Entries of a batch know nothing of one another; they share database transactions with whatever else is
-written at that moment. Both are done in the order DELETE, POST, PUT and PATCH, GET, and answered in the order asked.
+A transaction is one set of steps, written together or not at all; its readings (searches by POST and operations that
+read among them) come after that, and one that fails says so in its entry. Entries of a batch know nothing of one another;
+they share database transactions with whatever else is written at that moment. Both are done in the order DELETE, POST,
+PUT and PATCH, GET, and answered in the order asked.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from gateway.serve import entries as asked
 from gateway.serve import prefer
 from gateway.serve.answer import Answer, etag, refusal
 from gateway.serve.asking import Asking
-from gateway.serve.entries import Find, Reading
+from gateway.serve.entries import Find
 from gateway.serve.perform import Performer
+from gateway.serve.readings import Reading
 from gateway.serve.step import Done, Method, Step, What
 
 ENTRIES_MAX: Final = 10_000
@@ -73,7 +75,7 @@ class TransactionHandler:
             for place, entry in enumerate(entries)
         ]
         for job in jobs:
-            if isinstance(job, Reading) and job.matched.type:
+            if isinstance(job, Reading):
                 _may(actor, job)
         steps = sorted((job for job in jobs if isinstance(job, Step)), key=_place)
         done = await self._perform(actor, steps, linked=True) if steps else []
@@ -121,7 +123,7 @@ class TransactionHandler:
 
     async def _reading(self, actor: Actor, job: Reading) -> bytes:
         try:
-            answer = await self._reads(actor, Asking(job.matched, job.headers, job.pairs, actor))
+            answer = await self._reads(actor, Asking(job.matched, job.headers, job.pairs, actor, job.body))
         except Exception as error:  # noqa: BLE001 - the entry's own fate
             self._note(error)
             return _refused(error)
@@ -170,12 +172,24 @@ def _chains(jobs: Sequence[tuple[int, Step | Reading]]) -> Iterable[list[tuple[i
 
 
 def _place(job: Step | Reading) -> int:
-    return _LAST if isinstance(job, Reading) else _ORDER[job.method]
+    if isinstance(job, Reading):
+        return _ORDER[Method.POST] if job.changes else _LAST
+    return _ORDER[job.method]
 
 
 def _may(actor: Actor, job: Reading) -> None:
-    """Refuse a reading that its caller has no right to, before anything is written. Raises NotPermitted."""
+    """Refuse a reading that its caller has no right to, before anything is written. Raises NotPermitted.
+
+    An operation that changes something does so in a database transaction of its own: Incorrect.
+    """
+    if job.changes:
+        raise errors.Incorrect(
+            "an operation that changes something is no part of a transaction; ask it in a batch, or by itself",
+            at=f"{job.at}.request.url",
+        )
     kind = job.matched.type
+    if not kind:
+        return
     searching = job.matched.route.letter is Letter.SEARCH
     access.decide(actor, Search(Query(kind)) if searching else Read(kind, job.matched.id))
 

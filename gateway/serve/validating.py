@@ -119,8 +119,7 @@ class ValidateHandler:
 def read(asking: Asking) -> Asked:
     """Return what a request asks, by its parameters, its body, or both. Raises Incorrect."""
     mode, profile = asking.take("mode"), asking.take("profile")
-    if asking.pairs and not asking.lenient():
-        raise errors.Incorrect("$validate takes mode and profile, and the resource in the body")
+    asking.no_more("$validate takes mode and profile, and the resource in the body")
     resource: Resource | None = None
     if asking.body:
         resource = asking.resource()

@@ -43,6 +43,8 @@ class Version:
     deleted: bool = False
     lane: str = ""
     message: str = ""  # the receipt of the message that made this version
+    posted: bool = field(default=False, compare=False)
+    """Of a history: whether the API created it under an id of the server's making (POST)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Edit:
     index: Index = field(default_factory=Index)
     expect: int | None = None
     """The version that must be current: 0 for none at all, the tombstone's for a deleted one; None for any."""
+    posted: bool = False
+    """Whether it is a creation under an id of the server's making (POST): histories tell."""
 
 
 @dataclass(frozen=True, slots=True)

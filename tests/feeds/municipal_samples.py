@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from adapters.municipal_medcom import compose
 from adapters.municipal_medcom.parts import Citizen, Place, Sent
-from gateway.model import Resource
+from gateway.model import PersonKey, Resource
 
 ZONE = ZoneInfo("Europe/Copenhagen")
 CITIZEN = Citizen("2512489996", "Berggren", ("Nancy", "Ann"))
@@ -118,3 +118,11 @@ def messages() -> dict[str, Resource]:
     return {f"hospital-notification-{name}": made for name, made in stay().items()} | {
         f"homecare-observation-{name}": made for name, made in visit().items()
     }
+
+
+CPR = PersonKey("urn:oid:1.2.208.176.1.2", CITIZEN.cpr)
+STIN = messages()["hospital-notification-stin"]
+MORS = messages()["hospital-notification-mors"]
+REPORT = messages()["homecare-observation-report"]
+NPU = "http://npu-terminology.org"
+OID = "urn:oid:1.2.208.176.2.1"

@@ -12,7 +12,7 @@ from adapters.municipal_medcom import translate as municipal
 from gateway.errors import Unprocessable
 from gateway.fhir import xml as fhirxml
 from gateway.formats import json
-from gateway.model import PersonKey, Trace
+from gateway.model import Trace
 from tests.feeds.municipal_feed import (
     RECEIVED,
     altered,
@@ -24,14 +24,7 @@ from tests.feeds.municipal_feed import (
     refused,
     translated,
 )
-from tests.feeds.municipal_samples import CITIZEN, messages
-
-CPR = PersonKey("urn:oid:1.2.208.176.1.2", CITIZEN.cpr)
-STIN = messages()["hospital-notification-stin"]
-MORS = messages()["hospital-notification-mors"]
-REPORT = messages()["homecare-observation-report"]
-NPU = "http://npu-terminology.org"
-OID = "urn:oid:1.2.208.176.2.1"
+from tests.feeds.municipal_samples import CITIZEN, CPR, MORS, REPORT, STIN
 
 
 def test_the_door_finds_person_and_control_id_in_json_and_in_xml_and_behind_a_byte_order_mark():

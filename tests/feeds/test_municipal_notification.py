@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapters.municipal_medcom.compose import notification_activity, notification_status
 from gateway.fhir import merge
 from gateway.fhir.validate import validate
-from gateway.model import Change, Mode, PersonKey
+from gateway.model import Change, Mode
 from tests.feeds.municipal_feed import (
     IDS,
     RECEIVED,
@@ -21,14 +21,7 @@ from tests.feeds.municipal_feed import (
     only,
     translated,
 )
-from tests.feeds.municipal_samples import CITIZEN, messages
-
-CPR = PersonKey("urn:oid:1.2.208.176.1.2", CITIZEN.cpr)
-STIN = messages()["hospital-notification-stin"]
-MORS = messages()["hospital-notification-mors"]
-REPORT = messages()["homecare-observation-report"]
-NPU = "http://npu-terminology.org"
-OID = "urn:oid:1.2.208.176.2.1"
+from tests.feeds.municipal_samples import CPR, MORS, STIN, messages
 
 
 def notified(code: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model import Mode, PersonKey
+from gateway.model import Mode
 from tests.feeds.municipal_feed import (
     altered,
     changes,
@@ -17,14 +17,7 @@ from tests.feeds.municipal_feed import (
     refused,
     translated,
 )
-from tests.feeds.municipal_samples import CITIZEN, messages
-
-CPR = PersonKey("urn:oid:1.2.208.176.1.2", CITIZEN.cpr)
-STIN = messages()["hospital-notification-stin"]
-MORS = messages()["hospital-notification-mors"]
-REPORT = messages()["homecare-observation-report"]
-NPU = "http://npu-terminology.org"
-OID = "urn:oid:1.2.208.176.2.1"
+from tests.feeds.municipal_samples import NPU, OID, REPORT, messages
 
 
 def observed(message: dict[str, Any], code: str) -> dict[str, Any]:

@@ -15,15 +15,7 @@ from tests.feeds.municipal_feed import (
     refused,
     translated,
 )
-from tests.feeds.municipal_samples import CITIZEN, messages
-
-CPR = PersonKey("urn:oid:1.2.208.176.1.2", CITIZEN.cpr)
-STIN = messages()["hospital-notification-stin"]
-MORS = messages()["hospital-notification-mors"]
-REPORT = messages()["homecare-observation-report"]
-NPU = "http://npu-terminology.org"
-OID = "urn:oid:1.2.208.176.2.1"
-
+from tests.feeds.municipal_samples import CITIZEN, CPR, REPORT, STIN
 
 ENCOUNTER, PROVENANCE = "Bundle.entry[2].resource", "Bundle.entry[5].resource"
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.observe.events import RoleCrashed
 from gateway.search import parameters
+from tests.journeys.fhir_answering import ECHO, LOINC, echo, observation
 from tests.journeys.fhir_server import serving
-from tests.journeys.test_fhir_answers import ECHO, LOINC, echo, observation
 
 OURS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

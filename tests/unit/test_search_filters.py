@@ -26,7 +26,7 @@ from gateway.search.query import (
     reference,
     token,
 )  # fmt: skip
-from tests.unit.test_search_language import Codes
+from tests.unit.search_asked import Codes
 
 LOINC = "http://loinc.org"
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -137,13 +137,26 @@ def test_pretty_keeps_the_digits():
 
 @given(st.text(max_size=60))
 def test_any_accept_header_is_a_content_type_or_a_refusal(accept):
-    try:
-        name = media.wanted(accept, "").header.decode().partition(";")[0]
-        assert name in {f"{kind}{sub}" for kind in ("application/", "application/fhir+") for sub in ("json", "xml")} | {
-            "text/xml"
-        }
-    except errors.NotAcceptable:
-        return
+    wanted = media.wanted(accept, "")
+    name = wanted.header.decode().partition(";")[0]
+    assert name in {f"{kind}{sub}" for kind in ("application/", "application/fhir+") for sub in ("json", "xml")} | {
+        "text/xml"
+    }
+    assert wanted.acceptable or name == "application/fhir+json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "native", "acceptable"),
+    [
+        ("", False, True), ("*/*", False, True), ("application/fhir+json", False, True), ("image/png", True, False),
+        ("image/png, */*;q=0.1", True, True), ("image/png, application/fhir+json;q=0.1", False, True), ("image/*", True, False),
+        ("application/fhir+json; fhirVersion=3.0", False, False), ("application/json;q=0", False, False), ("image/png;q=0", False, False),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False, True), ("nonsense", False, False),
+    ],
+)  # fmt: skip
+def test_another_type_than_fhirs_is_for_a_binary_alone(accept, native, acceptable):
+    wanted = media.wanted(accept, "")
+    assert (wanted.native, wanted.acceptable) == (native, acceptable)
 
 
 @given(st.binary(max_size=200))

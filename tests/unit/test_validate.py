@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.fhir import invariants, whole
+from gateway.fhir import invariants, primitives, whole
 from gateway.fhir.issue import ISSUE_TYPES
 from gateway.fhir.validate import validate
 
@@ -216,7 +216,7 @@ def test_a_required_concept_needs_one_of_its_codes():
 def test_the_reference_lists_every_invariant_that_is_checked():
     text = (Path(__file__).parents[2] / "docs" / "reference" / "validation.md").read_text("utf-8")
     listed = text.partition("## Invariants that are checked")[2].partition("## Invariants that are not")[0]
-    checked = "".join(Path(module.__file__).read_text("utf-8") for module in (invariants, whole))
+    checked = "".join(Path(module.__file__).read_text("utf-8") for module in (invariants, primitives, whole))
     keys = {*re.findall(r'"([a-z]{3}-[0-9]+)"', checked)}
     assert keys == {*re.findall(r"`([a-z]{3}-[0-9]+)`", listed)}
     assert len(keys) > 70

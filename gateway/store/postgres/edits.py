@@ -2,7 +2,7 @@
 
 An edit replaces the content whole, whoever stated it before: what feeds stated element by element is forgotten, and the
 present is when the API stated all of it. What a feed states of an earlier event then comes late, and of a later event is
-merged on top. Nothing here belongs to a message: the versions have message 0, and no Provenance.
+merged on top. Nothing here belongs to a message: the versions have message 0 (or -1), and no Provenance.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from gateway.store.postgres.plan import Outgoing
 from gateway.store.postgres.rows import TOMBSTONE, Precedence, Row, line_of
 
 NO_MESSAGE: Final = 0
+_POSTED: Final = -1
+"""Of a version that was created under an id of the server's: a history tells it from one that a PUT created."""
 _LINE: Final = line_of("", "")
 
 
@@ -58,7 +60,12 @@ class Editing:
         new = digest != row.digest
         if new:
             row.next_version(
-                body=edit.body, digest=digest, lane=edit.lane, index=edit.index, message=NO_MESSAGE, now=self.now
+                body=edit.body,
+                digest=digest,
+                lane=edit.lane,
+                index=edit.index,
+                message=_POSTED if edit.posted else NO_MESSAGE,
+                now=self.now,
             )
             key = row.lane or f"{edit.type}/{edit.id}"
             self.outgoing.append(Outgoing(key, row.type, row.id, row.version, NO_MESSAGE))

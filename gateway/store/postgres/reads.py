@@ -34,6 +34,13 @@ def version_of(resource_type: str, resource_id: str, row: Mapping[str, Any]) -> 
     )
 
 
+def _past(resource_type: str, resource_id: str, row: Mapping[str, Any]) -> Version:
+    """Make a Version of a history, which knows how it came about."""
+    made = version_of(resource_type, resource_id, row)
+    made.posted = row["posted"]
+    return made
+
+
 class Reads:
     """The read half of the port. `types` maps names to the numbers of resource_type."""
 
@@ -68,7 +75,7 @@ class Reads:
         async with self._connections.session() as connection:
             rows = await connection.fetch(_SQL["history"], code, resource_id, below, count + 1)
             total = rows[0]["total"] if rows else await connection.fetchval(_SQL["total"], code, resource_id)
-        versions = tuple(version_of(resource_type, resource_id, row) for row in rows[:count])
+        versions = tuple(_past(resource_type, resource_id, row) for row in rows[:count])
         return Page(versions, more=len(rows) > count, total=total or 0)
 
     async def many(self, keys: Sequence[tuple[str, str]]) -> list[Version]:
@@ -94,7 +101,7 @@ class Reads:
         async with self._connections.session() as connection:
             rows = await connection.fetch(_SQL["changes"], asked, since or _BEFORE_ALL, *place, count + 1)
         shown = rows[:count]
-        return Page(tuple(version_of(row["type"], row["id"], row) for row in shown), more=len(rows) > count)
+        return Page(tuple(_past(row["type"], row["id"], row) for row in shown), more=len(rows) > count)
 
     async def message(self, receipt: str) -> MessageRow | None:
         """See `store.port.Store.message`."""

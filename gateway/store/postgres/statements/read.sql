@@ -1,5 +1,5 @@
--- Reading by id: current versions, old ones, history; and what changed. A version that the API wrote has no message (0):
--- its receipt is ''.
+-- Reading by id: current versions, old ones, history; and what changed. A version that the API wrote has no message (0,
+-- or -1 where it was created under an id of the server's): its receipt is ''.
 
 -- name: current
 -- $1 types, $2 ids; `place` is the place in the arrays.
@@ -19,7 +19,7 @@ select v.version, v.updated, v.deleted, v.lane, v.body, coalesce(m.receipt, '') 
 
 -- name: history
 -- $1 type, $2 id, $3 versions below this one, $4 how many. Newest first; `total` counts all versions (they have no gaps).
-select v.version, v.updated, v.deleted, v.lane, v.body, coalesce(m.receipt, '') as receipt,
+select v.version, v.updated, v.deleted, v.lane, v.body, coalesce(m.receipt, '') as receipt, v.message = -1 as posted,
        (select version from resource where type = $1 and id = $2) as total
   from (
     select version, updated, deleted, lane, body, message from resource where type = $1 and id = $2 and version < $3
@@ -35,7 +35,8 @@ select version from resource where type = $1 and id = $2;
 -- name: changes
 -- Versions of all resources of some types, newest first: $1 types, $2 not older than this, $3 to $6 below this
 -- (updated, type, id, version), $7 how many. A walk of its own for each type, in the order of an index.
-select t.name as type, v.id, v.version, v.updated, v.deleted, v.lane, v.body, coalesce(m.receipt, '') as receipt
+select t.name as type, v.id, v.version, v.updated, v.deleted, v.lane, v.body, coalesce(m.receipt, '') as receipt,
+       v.message = -1 as posted
   from resource_type t
  cross join lateral (
     (select updated, id, version, deleted, lane, body, message from resource
