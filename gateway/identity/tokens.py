@@ -18,10 +18,11 @@ from joserfc import errors as jose
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from gateway.access import Actor, Why
+from gateway.access import Why
 from gateway.access import scopes as access_scopes
 from gateway.clock import UTC, Clock
 from gateway.errors import Unauthenticated
+from gateway.identity.claims import ClaimError, actor_of
 from gateway.identity.principal import Principal
 
 ALGORITHM: Final = "ES256"
@@ -107,16 +108,16 @@ class Verifier:
         except (jose.JoseError, ValueError, TypeError, KeyError) as error:
             raise _invalid("the signature does not hold") from error
         expires = self._check(claims, now)
-        client, scope, token_id = claims.get("client_id"), claims.get("scope"), claims.get("jti")
-        if not (isinstance(client, str) and client and client == claims.get("sub") and isinstance(scope, str)):
-            raise _invalid("client_id, sub and scope do not belong together")
+        scope, token_id = claims.get("scope"), claims.get("jti")
+        if not isinstance(scope, str):
+            raise _invalid("it has no scope")
         if not (isinstance(token_id, str) and token_id):
             raise _invalid("it has no jti")
         try:
-            scopes = access_scopes.parse(scope.split())
-        except access_scopes.ScopeError as error:
+            actor = actor_of(claims, access_scopes.parse(scope.split()))
+        except (access_scopes.ScopeError, ClaimError) as error:
             raise _invalid(str(error)) from None
-        return Principal(Actor(client, scopes), self._issuer, token_id, expires)
+        return Principal(actor, self._issuer, token_id, expires)
 
     def _check(self, claims: Mapping[str, Any], now: dt.datetime) -> dt.datetime:
         """Check who made it, for whom, and when; return when it expires."""
