@@ -360,9 +360,9 @@ def claims(token: str) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def world(url: str, folder: Path, *, outbound: Outbound | None = None) -> AsyncIterator[World]:
     clock = FrozenClock(START)
-    folder.mkdir(exist_ok=True)
-    for lines in CLIENTS:
-        lines = {name: value for name, value in lines.items() if value is not None}
+    folder.mkdir(exist_ok=True)  # noqa: ASYNC240
+    for given in CLIENTS:
+        lines = {name: value for name, value in given.items() if value is not None}
         (folder / f"{lines['id']}.toml").write_text(toml(lines), "utf-8")
     async with stores.open_store(url) as store:
         schema = store._schema

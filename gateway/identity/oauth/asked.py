@@ -31,7 +31,7 @@ DEFAULT: Final = {Kind.CITIZEN: Purpose.OWN, Kind.STAFF: Purpose.TREATMENT, Kind
 _PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
 
 
-class AskedError(OAuth2Error):  # type: ignore[misc]
+class AskedError(OAuth2Error):
     """An error of OpenID Connect or RFC 9470: `login_required`, `consent_required`, …"""
 
     def __init__(self, error: str, text: str) -> None:
@@ -124,6 +124,8 @@ def check(form: Mapping[str, str], client: Client, audience: str) -> None:
         raise AskedError("request_not_supported", "push the request instead (RFC 9126)")
     if "response_type" not in form:
         raise InvalidRequestError("response_type is missing")
+    if form["response_type"] != "code":
+        raise AskedError("unsupported_response_type", "response_type is code")
     if not form.get("state"):
         raise InvalidRequestError("state is missing")
     if form.get("response_mode", "query") != "query":

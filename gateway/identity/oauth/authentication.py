@@ -101,7 +101,7 @@ class Authentication:
             raise _failed()
         if "jku" in header and not (client.jwks_uri and header["jku"] == client.jwks_uri):
             raise _failed()
-        jwks = client.jwks if client.jwks else await self._key_sets.get(client.jwks_uri, kid)
+        jwks = client.jwks or await self._key_sets.get(client.jwks_uri, kid)
         keys = jwks.get("keys") if jwks else None
         if not isinstance(keys, list) or len(keys) > KEYS_MAX:
             raise _failed()

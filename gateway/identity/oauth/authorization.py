@@ -72,7 +72,9 @@ class Authorization:
     def packed(self) -> bytes:
         """Return it as bytes; `unpacked` makes the same of them."""
         plain = {name: getattr(self, name) for name in _PLAIN}
-        return json.dumps({"claims": claims_of(self.actor), "context": list(self.context), **plain})
+        return json.dumps(
+            {"claims": claims_of(self.actor), "context": list(self.context), "family": self.family, **plain}
+        )
 
     @classmethod
     def unpacked(
@@ -82,8 +84,8 @@ class Authorization:
         told = json.loads(body)
         actor = actor_of(told["claims"], access_scopes.parse(told["claims"]["scope"].split()))
         plain = {name: told[name] for name in _PLAIN}
-        more = {"family": str(family) if family else "", "expires": expires}
-        return cls(actor, context=tuple(told["context"]), **plain, **more)
+        begun = str(family) if family else told["family"]
+        return cls(actor, context=tuple(told["context"]), family=begun, expires=expires, **plain)
 
     def claims(self) -> dict[str, Any]:
         """Return the claims of an access token that say what was authorised (RFC 9068, and this gateway's own)."""

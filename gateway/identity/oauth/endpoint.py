@@ -120,9 +120,8 @@ class Endpoint:
         if found:
             if found[0].client == client.id:
                 await self._grants.end_family(found[0].id, now)
-        elif principal := await self._principal(token):
-            if principal.actor.client == client.id:
-                await self._grants.end_token(principal.token_id, principal.expires)
+        elif (principal := await self._principal(token)) and principal.actor.client == client.id:
+            await self._grants.end_token(principal.token_id, principal.expires)
         return _json({})
 
     async def _introspect(self, request: Request) -> Response:

@@ -35,7 +35,7 @@ CODE_LIFETIME: Final = dt.timedelta(seconds=60)
 _LEEWAY: Final = dt.timedelta(minutes=5)
 
 
-class ProofNeeded(OAuth2Error):  # type: ignore[misc]
+class ProofNeeded(OAuth2Error):
     """A DPoP proof that is missing or does not hold (RFC 9449 §5, §8)."""
 
     error = "invalid_dpop_proof"
@@ -145,8 +145,7 @@ class Issuing:
             case "urn:ietf:params:oauth:grant-type:token-exchange":
                 return await self._exchanged(form, client, bound)
             case _:
-                self._protocol.token(Form(form, client))  # tells what it does not know
-                raise InvalidRequestError("grant_type is none that is known")
+                raise OAuth2Error("grant_type is none that is known", error="unsupported_grant_type")
 
     async def _bound(self, client: Client, scope: Mapping[str, Any], url: str) -> Bound:
         """Return what binds the token: what the client is registered for, and a proof that comes unasked."""

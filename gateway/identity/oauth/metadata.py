@@ -1,4 +1,4 @@
-"""What the authorization server says of itself: RFC 8414, OpenID Connect Discovery, SMART's configuration. What it says, works."""
+"""What the authorization server says of itself (RFC 8414, OpenID Connect Discovery, SMART), and that works."""
 
 from __future__ import annotations
 

@@ -202,7 +202,8 @@ def _page(title: str, body: str, language: str, status: int, redirect_uri: str =
     onward = f"{at.scheme}://{at.netloc}" if at.scheme in {"http", "https"} else f"{at.scheme}:" if at.scheme else ""
     page = (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body><main>{body}</main></body></html>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f"<body><main>{body}</main></body></html>"
     )
     policy = (
         f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self' {onward}".rstrip()

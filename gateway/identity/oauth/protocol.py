@@ -148,7 +148,7 @@ class _ExchangeGrant(BaseGrant, TokenEndpointMixin):
 class _S256(CodeChallenge):
     """PKCE for every client, S256 alone: neither `plain` nor none at all (RFC 9700 §2.1.1)."""
 
-    SUPPORTED_CODE_CHALLENGE_METHOD = ["S256"]
+    SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
     DEFAULT_CODE_CHALLENGE_METHOD = "S256"
 
     def validate_code_challenge(self, grant: Any, redirect_uri: str) -> None:

@@ -87,7 +87,7 @@ def read(path: Path) -> Client:
 def _client(lines: ClientFile) -> Client:
     return Client(
         id=lines.id,
-        name=lines.name,
+        name={language: text for language, text in lines.name.items()},
         sort=lines.kind,
         scopes=access_scopes.parse([*lines.scopes, *(f"ingest/{feed}" for feed in lines.feeds)]),
         redirect_uris=tuple(lines.redirect_uris),
@@ -112,7 +112,7 @@ def _client(lines: ClientFile) -> Client:
 
 
 def _wrong(lines: ClientFile) -> list[str]:
-    wrong = [f"name: {language} is missing" for language in ("da", "en") if not lines.name.get(language)]  # type: ignore[call-overload]
+    wrong = [f"name: {language} is missing" for language in ("da", "en") if not lines.name.get(language)]
     system = lines.kind is Sort.SYSTEM
     if system and (lines.redirect_uris or lines.users or lines.launch_uri):
         wrong.append("kind: a system has neither redirect_uris, launch_uri nor users")

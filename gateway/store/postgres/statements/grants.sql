@@ -16,10 +16,10 @@ with taken as (
   delete from grant_single where kind = 'code' and key = $1 and expires > $2 returning 1
 ), family as (
   insert into grant_family (id, code, client, session, body, expires)
-  select $3, $1, $4, $5, $6, $7 from taken
+  select $3::uuid, $1, $4, $5, $6, $7 from taken
   returning id
 ), refresh as (
-  insert into grant_refresh (key, family) select $8, id from family where $8 is not null
+  insert into grant_refresh (key, family) select $8::bytea, id from family where $8::bytea is not null
 )
 select count(*) = 1 from family;
 
@@ -37,7 +37,7 @@ with spent as (
    where r.key = $1 and r.used is null and f.id = r.family and f.ended is null and f.expires > $3
   returning r.family
 ), fresh as (
-  insert into grant_refresh (key, family) select $2, family from spent returning 1
+  insert into grant_refresh (key, family) select $2::bytea, family from spent returning 1
 )
 select count(*) = 1 from fresh;
 
