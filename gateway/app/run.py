@@ -188,10 +188,11 @@ async def _measure_lag(parts: root.Parts, stop: asyncio.Event) -> None:
 
 
 async def _expire(parts: root.Parts, stop: asyncio.Event) -> None:
-    """Forget what retention says (the embedded log; Kafka does it by itself)."""
+    """Forget what retention says (the embedded log; Kafka does it by itself), and grants that have expired."""
     while not stop.is_set():
         with contextlib.suppress(Unavailable):
             await parts.backbone.expire(parts.clock.now())
+            await parts.grants.sweep(parts.clock.now())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), EXPIRE_SECONDS)
 

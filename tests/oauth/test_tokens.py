@@ -133,7 +133,10 @@ async def test_an_access_token_is_revoked_by_itself_and_only_by_its_client(w):
 async def test_introspection_tells_a_clients_own_tokens_and_others_to_who_is_registered_for_it(w):
     await w.log_in(citizen(START))
     told = await w.tokens(patient=CITIZEN)
-    ask = lambda client, algorithm, token: w.post("/oauth/introspect", token=token, **w.signed(client, algorithm))
+
+    def ask(client, algorithm, token):
+        return w.post("/oauth/introspect", token=token, **w.signed(client, algorithm))
+
     known = (await ask("ehr", "ES256", told["access_token"])).json()
     assert known["active"] is True
     assert (known["patient"], known["client_id"], known["iss"], known["sub"]) == (

@@ -25,7 +25,7 @@ VALUE_MAX: Final = 4096
 MAX_AGE_DIGITS: Final = 8
 FRESH: Final = {Purpose.VAERDISPRING: dt.timedelta(minutes=5)}
 """For these the log-in must be of now."""
-ASSURANCE: Final[Mapping[Purpose, Assurance]] = {purpose: Assurance.SUBSTANTIAL for purpose in Purpose}
+ASSURANCE: Final[Mapping[Purpose, Assurance]] = dict.fromkeys(Purpose, Assurance.SUBSTANTIAL)
 """The NSIS level that a purpose needs at least (docs/explanation/identity.md); a registration may ask for more."""
 DEFAULT: Final = {Kind.CITIZEN: Purpose.OWN, Kind.STAFF: Purpose.TREATMENT, Kind.OPERATOR: Purpose.OPERATION}
 _PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})

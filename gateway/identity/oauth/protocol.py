@@ -20,7 +20,13 @@ from typing import Any, Final
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Payload, OAuth2Request, grants
-from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidRequestError, InvalidScopeError, OAuth2Error
+from authlib.oauth2.rfc6749.errors import (
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+    UnauthorizedClientError,
+)
 from authlib.oauth2.rfc6749.grants import BaseGrant, TokenEndpointMixin
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc9207 import IssuerParameter
@@ -135,6 +141,8 @@ class _ExchangeGrant(BaseGrant, TokenEndpointMixin):
 
     def validate_token_request(self) -> None:
         client = self.authenticate_token_endpoint_client()
+        if not client.check_grant_type(EXCHANGE):
+            raise UnauthorizedClientError
         self.request.client = client
         if self.request.held is None:
             raise InvalidGrantError("the subject token does not hold, or may not be exchanged")

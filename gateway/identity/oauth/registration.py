@@ -87,7 +87,7 @@ def read(path: Path) -> Client:
 def _client(lines: ClientFile) -> Client:
     return Client(
         id=lines.id,
-        name={language: text for language, text in lines.name.items()},
+        name={**lines.name},
         sort=lines.kind,
         scopes=access_scopes.parse([*lines.scopes, *(f"ingest/{feed}" for feed in lines.feeds)]),
         redirect_uris=tuple(lines.redirect_uris),
