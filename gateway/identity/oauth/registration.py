@@ -87,7 +87,7 @@ def read(path: Path) -> Client:
 def _client(lines: ClientFile) -> Client:
     return Client(
         id=lines.id,
-        name={**lines.name},
+        name=dict[str, str](lines.name),  # type: ignore[arg-type]  da and en are texts
         sort=lines.kind,
         scopes=access_scopes.parse([*lines.scopes, *(f"ingest/{feed}" for feed in lines.feeds)]),
         redirect_uris=tuple(lines.redirect_uris),
