@@ -67,7 +67,7 @@ def toml(lines: Mapping[str, Any]) -> str:
     return "\n".join(f"{name} = {value(of)}" for name, of in lines.items()) + "\n"
 
 
-def app(name: str, **more: Any) -> dict[str, Any]:
+def app(name: str, /, **more: Any) -> dict[str, Any]:
     return {
         "id": name,
         "name": {"da": f"{name} på dansk", "en": f"{name} in English"},
@@ -88,7 +88,7 @@ def app(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def system(name: str, algorithm: str, **more: Any) -> dict[str, Any]:
+def system(name: str, algorithm: str, /, **more: Any) -> dict[str, Any]:
     return {
         "id": name,
         "name": {"da": name, "en": name},

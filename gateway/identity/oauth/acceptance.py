@@ -116,7 +116,7 @@ class Acceptance:
         error, nonce = "invalid_token", ""
         if principal.key and scheme == "dpop" and len(proofs) == 1:
             try:
-                url = self._address + scope["path"]
+                url = self._address + (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
                 if await self._proofs.key(proofs[0].decode("latin-1"), scope["method"], url, token) == principal.key:
                     return
             except ProofError as wrong:

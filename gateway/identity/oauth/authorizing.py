@@ -12,7 +12,7 @@ import datetime as dt
 import hmac
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -20,23 +20,21 @@ from urllib.parse import urlencode
 from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestError, OAuth2Error
 from starlette.responses import RedirectResponse, Response
 
-from gateway.access import Actor, Kind, Purpose
 from gateway.access import scopes as access_scopes
 from gateway.access.scopes import Scopes
 from gateway.clock import Clock
 from gateway.formats import json
 from gateway.identity.oauth import pages
 from gateway.identity.oauth.asked import Asked, AskedError, check
-from gateway.identity.oauth.authorization import Authorization
 from gateway.identity.oauth.client import Client, Sort
-from gateway.identity.oauth.issuing import CODE_LIFETIME, digest
-from gateway.identity.oauth.launching import Launch, Launching
-from gateway.identity.oauth.pages import Choice, Question
-from gateway.identity.oauth.people import People
+from gateway.identity.oauth.granting import Answer, Granting, must_say_why
+from gateway.identity.oauth.issuing import digest
+from gateway.identity.oauth.launching import Launching
+from gateway.identity.oauth.pages import Question
 from gateway.identity.oauth.protocol import Form, Protocol
 from gateway.identity.oauth.registration import Registry
 from gateway.identity.sealed import Sealer
-from gateway.identity.session import LogIn, Session, Sessions
+from gateway.identity.session import Session, Sessions
 from gateway.store.grants import Grants
 
 REQUEST_LIFETIME: Final = dt.timedelta(minutes=15)
@@ -62,16 +60,6 @@ class Browser:
     origin: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the user's page said."""
-
-    patient: str = ""
-    reason: str = ""
-    found: Sequence[Choice] = ()
-    searched: bool = False
-
-
 class Authorizing:
     """Answers what browsers ask. `address` is where callers reach the gateway, `audience` its FHIR base, `then` seals
     where to go on after a log-in, `secret` makes the pages' tokens.
@@ -84,8 +72,8 @@ class Authorizing:
         registry: Registry,
         grants: Grants,
         sessions: Sessions,
-        people: People,
         launching: Launching,
+        granting: Granting,
         then: Sealer,
         secret: bytes,
         address: str,
@@ -96,8 +84,8 @@ class Authorizing:
         self._registry = registry
         self._grants = grants
         self._sessions = sessions
-        self._people = people
         self._launching = launching
+        self._granting = granting
         self._then = then
         self._secret = secret
         self._address = address
@@ -167,10 +155,10 @@ class Authorizing:
         answer = Answer(form.get("patient", ""), form.get("reason", "").strip()[:REASON_MAX])
         match form.get("decision"):
             case "find":
-                found = tuple(await self._people.find(session.login, form.get("find", "").strip()))
+                found = await self._granting.found(session.login, form.get("find", "").strip())
                 return await self._ask(handle, asked, client, session, browser, Answer(found=found, searched=True))
             case "yes":
-                if _must_say_why(asked, session.login) and not answer.reason:
+                if must_say_why(asked, session.login) and not answer.reason:
                     return await self._ask(handle, asked, client, session, browser, answer)
                 return await self._grant(handle, asked, client, session, answer)
             case _:
@@ -220,11 +208,11 @@ class Authorizing:
         if session is None or not asked.satisfied(session.login, client):
             return await self._login(handle, asked, client)
         try:
-            await self._fitting(asked, client, session.login)
+            await self._granting.fitting(asked, client, session.login)
         except OAuth2Error as error:
             await self._grants.take("request", digest(handle), self._clock.now())
             return self._refused(asked, error)
-        if await self._silent(asked, client, session.login):
+        if await self._granting.silent(asked, client, session.login):
             return await self._grant(handle, asked, client, session, Answer())
         if "none" in asked.prompts:
             return self._refused(asked, AskedError("interaction_required", "the user must be asked"))
@@ -245,47 +233,12 @@ class Authorizing:
         told = {"then": self._then.seal(back, REQUEST_LIFETIME), **asked.login_parameters(client)}
         return _redirect(f"/login?{urlencode(told)}")
 
-    async def _fitting(self, asked: Asked, client: Client, login: LogIn) -> None:
-        """Raise OAuth2Error for a user whom the request is not for."""
-        if login.kind not in client.users:
-            raise AccessDeniedError("this client is not for this kind of user")
-        try:
-            Authorization.unpacked(Authorization(_actor(asked, client, login, Scopes(text="openid"))).packed())
-        except ValueError:
-            raise AccessDeniedError("the purpose is none of this kind of user") from None
-        launch = await self._launch(asked, client, use=False)
-        if launch and launch.user and launch.user != login.subject:
-            raise AccessDeniedError("the launch is for another user")
-
-    async def _silent(self, asked: Asked, client: Client, login: LogIn) -> bool:
-        """Say whether there is nothing to ask: agreed for staff, and clear whom it is about."""
-        if client.asks or login.kind is Kind.CITIZEN or "consent" in asked.prompts or _must_say_why(asked, login):
-            return False
-        return not await self._finds(asked, client, login)
-
-    async def _finds(self, asked: Asked, client: Client, login: LogIn) -> bool:
-        """Say whether a professional must look a patient up."""
-        if login.kind is Kind.CITIZEN or not _about_one(self._scopes(asked, client)):
-            return False
-        launch = await self._launch(asked, client, use=False)
-        return launch is None or not launch.patient
-
-    async def _launch(self, asked: Asked, client: Client, *, use: bool) -> Launch | None:
-        handle = asked.form.get("launch", "")
-        return await self._launching.of(handle, client, use=use) if handle else None
-
-    def _scopes(self, asked: Asked, client: Client) -> Scopes:
-        return access_scopes.parse((client.get_allowed_scope(asked.form.get("scope")) or "").split())
-
     async def _ask(
         self, handle: str, asked: Asked, client: Client, session: Session, browser: Browser, answer: Answer
     ) -> Response:
-        language, scopes = self._language(asked.form, browser), self._scopes(asked, client)
-        finds = await self._finds(asked, client, session.login)
-        choices = answer.found
-        if session.login.kind is Kind.CITIZEN and _about_one(scopes):
-            others = await self._people.represented(session.login.person)
-            choices = (Choice(session.login.person, session.login.name), *others) if others else ()
+        language, scopes = self._language(asked.form, browser), self._granting.scopes(asked, client)
+        finds = await self._granting.finds(asked, client, session.login)
+        choices = answer.found or await self._granting.choices(asked, client, session.login)
         question = Question(
             client.title(language),
             scopes,
@@ -300,61 +253,10 @@ class Authorizing:
         return pages.question(question, language)
 
     async def _grant(self, handle: str, asked: Asked, client: Client, session: Session, answer: Answer) -> Response:
-        """Use the request up, and send the user back with a code."""
-        login, now = session.login, self._clock.now()
         try:
-            patient = await self._patient(asked, client, login, answer)
-            if await self._grants.take("request", digest(handle), now) is None:
-                raise AccessDeniedError("the request was answered before")
-            launch = await self._launch(asked, client, use=True)
+            return _redirect(await self._granting.granted(handle, asked, client, session, answer))
         except OAuth2Error as error:
             return self._refused(asked, error)
-        scopes = self._scopes(asked, client)
-        if asked.purpose(login.kind) is Purpose.VAERDISPRING:  # a short look, not a lasting one
-            scopes = access_scopes.parse(word for word in scopes.text.split() if word not in _LASTING)
-        offline = "offline_access" in scopes.others
-        actor = _actor(
-            asked,
-            client,
-            login,
-            scopes,
-            patient=patient,
-            reason=answer.reason,
-            session="" if offline else session.id,
-        )
-        held = Authorization(
-            actor,
-            redirect_uri=asked.redirect_uri,
-            challenge=asked.form["code_challenge"],
-            nonce=asked.form.get("nonce", ""),
-            auth_time=int(login.at.timestamp()),
-            encounter=launch.encounter if launch else "",
-            intent=launch.intent if launch else "",
-            banner=launch.banner if launch else True,
-            context=launch.context if launch else (),
-            key=asked.form.get("dpop_jkt", ""),
-            fhir_user=_fhir_user(login),
-            ends_with_session=not offline,
-        )
-        form = Form({**asked.form, "scope": scopes.text}, client, held)
-        location = self._protocol.granted(form)
-        await self._grants.put("code", digest(form.code), held.packed(), now + CODE_LIFETIME, now)
-        return _redirect(location)
-
-    async def _patient(self, asked: Asked, client: Client, login: LogIn, answer: Answer) -> str:
-        """Return whom the authorization is about, '' when about nobody in particular. Raises OAuth2Error."""
-        if not _about_one(self._scopes(asked, client)):
-            launch = await self._launch(asked, client, use=False)
-            return launch.patient if launch and login.kind is not Kind.CITIZEN else ""
-        launch = await self._launch(asked, client, use=False)
-        patient = (launch.patient if launch else "") or answer.patient
-        if login.kind is Kind.CITIZEN:
-            patient = patient or login.person
-            if patient != login.person and not await self._people.may_act(login.person, patient):
-                raise AccessDeniedError("the user may not act for this person")
-        if not _PATIENT.fullmatch(patient):
-            raise AccessDeniedError("no patient was chosen")
-        return patient
 
     def _refused(self, asked: Asked, error: OAuth2Error) -> Response:
         return _redirect(self._protocol.refused(asked.redirect_uri, asked.state, error))
@@ -373,51 +275,6 @@ class Authorizing:
         return hmac.compare_digest(
             form.get("csrf", "").encode(), self._token(session, form.get("request", "")).encode()
         )
-
-
-def _must_say_why(asked: Asked, login: LogIn) -> bool:
-    return asked.purpose(login.kind) is Purpose.VAERDISPRING
-
-
-def _about_one(scopes: Scopes) -> bool:
-    """Say whether scopes are about one patient."""
-    return "launch/patient" in scopes.others or any(grant.context == "patient" for grant in scopes.grants)
-
-
-def _actor(
-    asked: Asked,
-    client: Client,
-    login: LogIn,
-    scopes: Scopes,
-    *,
-    patient: str = "",
-    reason: str = "",
-    session: str = "",
-) -> Actor:
-    other = patient if login.kind is Kind.CITIZEN and patient != login.person else ""
-    return Actor(
-        client=client.id,
-        scopes=scopes,
-        kind=login.kind,
-        purpose=asked.purpose(login.kind),
-        subject=login.subject,
-        person=login.person,
-        on_behalf_of=other,
-        organisation=login.organisation,
-        role=login.role,
-        authorisation=login.authorisation,
-        assurance=login.assurance,
-        patient=patient,
-        reason=reason,
-        session=session,
-    )
-
-
-def _fhir_user(login: LogIn) -> str:
-    """Return the user as a reference, '' for who is no citizen and has no id that FHIR takes."""
-    if login.kind is Kind.CITIZEN:
-        return login.person
-    return f"Practitioner/{login.subject}" if login.kind is Kind.STAFF and _ID.fullmatch(login.subject) else ""
 
 
 def _redirect(location: str) -> Response:

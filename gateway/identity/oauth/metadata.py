@@ -72,7 +72,7 @@ def openid(address: str) -> dict[str, Any]:
     """Return the OpenID Provider metadata (OpenID Connect Discovery 1.0 §3)."""
     return {
         **server(address),
-        "subject_types_supported": ["pairwise"],
+        "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ID],
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "nonce", "fhirUser"],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

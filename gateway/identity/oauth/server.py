@@ -12,6 +12,7 @@ from gateway.identity.oauth.authorizing import Authorizing
 from gateway.identity.oauth.certificates import Certificates
 from gateway.identity.oauth.endpoint import Endpoint
 from gateway.identity.oauth.exchanging import Exchange
+from gateway.identity.oauth.granting import Granting
 from gateway.identity.oauth.issuing import Issuing, Minted
 from gateway.identity.oauth.keys import Keyring
 from gateway.identity.oauth.launching import Launching
@@ -78,8 +79,8 @@ def oauth(
         registry=registry,
         grants=grants,
         sessions=sessions,
-        people=people,
         launching=launching,
+        granting=Granting(protocol=protocol, grants=grants, people=people, launching=launching, clock=clock),
         then=then,
         secret=derive("oauth pages"),
         address=address,
