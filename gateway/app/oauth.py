@@ -53,7 +53,7 @@ def oauth_of(parts: Parts) -> server.OAuth:
         registry=Registry(clients_of(settings), lambda why: parts.tell(events.ClientsRefused(why))),
         grants=parts.grants,
         sessions=NobodyLoggedIn(),
-        then=Sealer(parts.ids.derive("login then"), "then", clock),
+        then=Sealer(parts.ids.derive("login"), "then", clock),
         derive=parts.ids.derive,
         clock=clock,
         outbound=Outbound(settings.jwks_hosts.split(","), networks(settings.jwks_networks)),

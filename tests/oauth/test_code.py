@@ -164,9 +164,10 @@ async def test_who_refuses_gives_nothing(w):
     assert (await w.agree(page)).status_code == 403  # answered once
 
 
-async def test_a_user_of_another_kind_is_refused(w):
+async def test_a_log_in_of_another_kind_does_not_do(w):
     await w.log_in(citizen(START))
-    assert parameters(await w.authorize(w.request("staff-app")))["error"] == "access_denied"
+    assert "users=staff" in (await w.authorize(w.request("staff-app"))).headers["location"]
+    assert parameters(await w.authorize(w.request("staff-app", prompt="none")))["error"] == "login_required"
 
 
 async def test_a_post_is_as_good_as_a_get(w):

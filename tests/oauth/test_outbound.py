@@ -218,7 +218,7 @@ async def test_a_key_set_is_kept_and_made_up_kids_do_not_make_a_storm(tmp_path):
         assert len(got) == 2
 
 
-async def test_a_partner_whose_keys_are_elsewhere_gets_a_token(postgres_url, tmp_path):
+async def test_a_partner_whose_keys_are_elsewhere_gets_a_token(postgres_url, schema, tmp_path):
     server, client = authority(tmp_path, HOST)
     resolve, _ = resolving("127.0.0.1")
     body = json.dumps(jwks("ES384")).encode()
@@ -232,7 +232,7 @@ async def test_a_partner_whose_keys_are_elsewhere_gets_a_token(postgres_url, tmp
                 return host, port, path
 
         outbound = Here([HOST], networks("127.0.0.0/8"), resolve=resolve, tls=client)
-        async with world(postgres_url, tmp_path / "clients", outbound=outbound) as w:
+        async with world(postgres_url, schema, tmp_path / "clients", outbound=outbound) as w:
             assert (await w.credentials("remote", "ES384")).status_code == 200
             named = w.assertion("remote", "ES384", {"jku": f"https://{HOST}/jwks"})
             form = {"grant_type": "client_credentials", "scope": "system/*.rs", **w.signed("remote", "ES384")}

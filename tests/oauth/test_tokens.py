@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime as dt
+import hashlib
 import json
 
 import pytest
@@ -397,7 +398,10 @@ async def test_a_key_is_known_before_it_is_used_and_until_nothing_it_signed_can_
 
 
 async def test_processes_that_start_together_sign_with_the_same_key(w):
-    others = [Keyring(w.grants, b"s" * 32, w.clock) for _ in range(4)]
+    async with w.grants._connections.session() as connection:
+        await connection.execute("delete from signing_key")
+    secret = hashlib.sha256(b"oauth signing keys").digest()
+    others = [Keyring(w.grants, secret, w.clock) for _ in range(4)]
     assert len({kid for kid, _ in await asyncio.gather(*(one.signing("ES256") for one in others))}) == 1
 
 

@@ -357,37 +357,46 @@ def claims(token: str) -> dict[str, Any]:
     return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
 
 
+async def prepared(url: str) -> str:
+    """Return a new schema at head."""
+    async with stores.open_store(url, keep=True) as store:
+        return store._schema
+
+
 @contextlib.asynccontextmanager
-async def world(url: str, folder: Path, *, outbound: Outbound | None = None) -> AsyncIterator[World]:
+async def world(url: str, schema: str, folder: Path, *, outbound: Outbound | None = None) -> AsyncIterator[World]:
+    """`schema` is one that `prepared` gave; what an earlier world left there is forgotten."""
     clock = FrozenClock(START)
     folder.mkdir(exist_ok=True)  # noqa: ASYNC240
     for given in CLIENTS:
         lines = {name: value for name, value in given.items() if value is not None}
         (folder / f"{lines['id']}.toml").write_text(toml(lines), "utf-8")
-    async with stores.open_store(url) as store:
-        schema = store._schema
-        grants, connections = PostgresGrants(url, schema=schema), Connections(url, schema, size=4)
-        await grants.start()
-        await connections.open()
-        rows = Rows(connections, clock)
-        await rows.prepare()
-        sealer = Sealer(secrets.token_bytes(32), "then", clock)
-        server = oauth(
-            address=ADDRESS,
-            registry=Registry(folder),
-            grants=grants,
-            sessions=rows,
-            then=sealer,
-            derive=lambda purpose: hashlib.sha256(purpose.encode()).digest(),
-            clock=clock,
-            people=Family(),
-            outbound=outbound,
-            certificates=Certificates(networks("10.0.0.0/8"), "x-client-cert"),
-        )
-        transport = httpx.ASGITransport(Starlette(routes=server.endpoint.routes()))
-        async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as http:
-            try:
-                yield World(server, http, clock, rows, grants, sealer, folder)
-            finally:
-                await grants.stop()
-                await connections.close()
+    grants, connections = PostgresGrants(url, schema=schema), Connections(url, schema, size=4)
+    await grants.start()
+    await connections.open()
+    rows = Rows(connections, clock)
+    await rows.prepare()
+    async with connections.session() as connection:
+        await connection.execute("truncate grant_single, grant_family, grant_refresh, grant_revoked, login_session")
+        # a key takes long to make: the first one may stay
+        await connection.execute("delete from signing_key where number > 1 or begins <> $1", START)
+    sealer = Sealer(secrets.token_bytes(32), "then", clock)
+    server = oauth(
+        address=ADDRESS,
+        registry=Registry(folder),
+        grants=grants,
+        sessions=rows,
+        then=sealer,
+        derive=lambda purpose: hashlib.sha256(purpose.encode()).digest(),
+        clock=clock,
+        people=Family(),
+        outbound=outbound,
+        certificates=Certificates(networks("10.0.0.0/8"), "x-client-cert"),
+    )
+    transport = httpx.ASGITransport(Starlette(routes=server.endpoint.routes()))
+    async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as http:
+        try:
+            yield World(server, http, clock, rows, grants, sealer, folder)
+        finally:
+            await grants.stop()
+            await connections.close()

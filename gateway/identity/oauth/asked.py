@@ -16,8 +16,9 @@ from authlib.oauth2.rfc6749.errors import InvalidRequestError, OAuth2Error
 from gateway.access import Assurance, Kind, Purpose
 from gateway.clock import UTC
 from gateway.formats import json
-from gateway.identity.claims import acr, level
+from gateway.identity.claims import level
 from gateway.identity.oauth.client import Client
+from gateway.identity.oauth.pages import language_of
 from gateway.identity.session import LogIn
 
 STATE_MAX: Final = 1024
@@ -86,18 +87,21 @@ class Asked:
         return max(moments, default=None)
 
     def satisfied(self, login: LogIn, client: Client) -> bool:
-        """Say whether a log-in is what the request needs."""
+        """Say whether a log-in is what the request needs: a professional's does not open a citizen's app."""
         since = self.since()
-        return login.assurance >= self.assurance(client) and (since is None or login.at >= since)
+        return (
+            login.kind in client.users
+            and login.assurance >= self.assurance(client)
+            and (since is None or login.at >= since)
+        )
 
     def login_parameters(self, client: Client) -> dict[str, str]:
         """Return what the log-in page is told: who may log in, how surely, and whether anew."""
         told = {"assurance": self.assurance(client).name.lower(), "users": ",".join(sorted(client.users))}
-        told["acr"] = acr(self.assurance(client))
         if self.since() is not None:
             told["prompt"] = "login"
         if locales := self.form.get("ui_locales"):
-            told["ui_locales"] = locales
+            told["lang"] = language_of(locales, "")
         return told
 
     def again(self) -> Asked:

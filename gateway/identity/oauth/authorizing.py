@@ -150,7 +150,7 @@ class Authorizing:
             client = self._registered(asked.form)
         except NoApp as error:
             return pages.refusal(str(error), self._language(asked.form, browser))
-        if not asked.satisfied(session.login, client) or session.login.kind not in client.users:
+        if not asked.satisfied(session.login, client):
             return await self._onward(handle, asked, client, browser)
         answer = Answer(form.get("patient", ""), form.get("reason", "").strip()[:REASON_MAX])
         match form.get("decision"):
