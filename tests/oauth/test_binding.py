@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from gateway.errors import Unauthenticated
 from gateway.identity.tokens import NotAuthenticated
+from gateway.serve.answer import refusal
 from tests.oauth.world import ADDRESS, CITIZEN, START, TOKEN, asgi, citizen, claims
 
 KEY = ECKey.generate_key("P-256")
@@ -106,6 +107,18 @@ async def test_a_bound_token_holds_with_a_proof_of_its_key_for_this_request_and_
         with pytest.raises(NotAuthenticated) as error:
             await asked(**more)
         assert error.value.challenge.startswith("DPoP "), more
+
+
+async def test_the_api_tells_which_nonce_to_use(w):
+    token = (await bound(w)).json()["access_token"]
+    scope = asgi(headers={"dpop": proof(w, "GET", AT, token=token, nonce="old")})
+    with pytest.raises(NotAuthenticated) as error:
+        await w.server.acceptance.of_scope(scope, f"DPoP {token}")
+    answer = refusal(error.value)
+    headers = dict(answer.headers)
+    assert answer.status == 401
+    assert headers[b"www-authenticate"].startswith(b'DPoP realm="sundbro", error="use_dpop_nonce"')
+    assert headers[b"dpop-nonce"].decode() == w.server.acceptance._proofs.nonce()
 
 
 async def test_a_proof_is_good_once_among_eight_at_once(w):
