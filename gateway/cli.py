@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -169,6 +169,21 @@ def token(
     from gateway.app import tokens  # noqa: PLC0415
 
     tokens.print_token(_settings(), name, scope or [], listing=listing)
+
+
+@app.command()
+def client(
+    action: Annotated[Literal["check"], typer.Argument(metavar="check", help="Say what is wrong with registrations.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Client registrations (TOML).")],
+) -> None:
+    """Check client registrations before they are put in the folder SUNDBRO_CLIENTS: what each may ask for, or what is wrong.
+
+    Exit status 1 when one of them cannot be used. docs/how-to/register-client.md explains every line.
+    """
+    from gateway.app import clients  # noqa: PLC0415
+
+    del action  # there is one
+    raise typer.Exit(clients.check(files))
 
 
 @app.command()

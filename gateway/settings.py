@@ -138,6 +138,24 @@ class Settings(pydantic.BaseModel):
         "",
         description="Secret (hex, 32+ digits) of ids and lanes: the same gives the same ids; empty keeps one in the data folder.",
     )
+    clients: Path | None = pydantic.Field(
+        None,
+        description="Folder of client registrations (TOML, one a file); empty: in development the samples, in production none.",
+    )
+    jwks_hosts: str = pydantic.Field(
+        "", description="Hosts (host or host:port, by commas) whose key sets a client's jwks_uri may name; https alone."
+    )
+    jwks_networks: str = pydantic.Field(
+        "", description="Networks (10.20.0.0/16, by commas) that those hosts may be in although they are not public."
+    )
+    trusted_proxies: str = pydantic.Field(
+        "", description="Networks (by commas) of the proxies whose client certificate header is believed; empty: none."
+    )
+    certificate_header: str = pydantic.Field(
+        "client-cert",
+        pattern="^[A-Za-z0-9-]+$",
+        description="Header in which such a proxy hands on the client certificate (RFC 9440, or PEM percent-encoded).",
+    )
     packages: str = pydantic.Field(
         "",
         description="FHIR packages (.tgz of R4 profiles, by commas) that $validate knows beside DK Core and MedCom.",

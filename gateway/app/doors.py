@@ -8,12 +8,9 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from starlette.requests import Request
-
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
-from gateway.identity.local import LocalIssuer
-from gateway.identity.principal import Principal
+from gateway.identity.oauth.acceptance import Acceptance
 from gateway.receive import http_body, mllp, outcomes
 from gateway.receive.files import FilesDoor
 from gateway.receive.http import HttpDoor
@@ -37,18 +34,13 @@ def intake_of(parts: Parts, receipts: Receipts) -> Intake:
     )
 
 
-def http_door(parts: Parts, intake: Intake, receipts: Receipts) -> HttpDoor:
+def http_door(parts: Parts, intake: Intake, receipts: Receipts, acceptance: Acceptance) -> HttpDoor:
     """Return the ingest routes."""
-    verifier = LocalIssuer.open(parts.settings, parts.clock).verifier()
-
-    async def authorise(request: Request) -> Principal:
-        return verifier.authorise(request.headers.get("authorization"))
-
     return HttpDoor(
         intake,
         receipts=receipts,
         ask=parts.store.message,
-        authorise=authorise,
+        authorise=acceptance.of_request,
         tell=parts.tell,
         limits=http_body.Limits.of(parts.settings),
     )

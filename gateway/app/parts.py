@@ -17,8 +17,10 @@ from gateway.observe import events, logs, traces
 from gateway.search.index import extract
 from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedPostgres, running_url
+from gateway.store.grants import Grants
 from gateway.store.order import OPENINGS
 from gateway.store.port import Store
+from gateway.store.postgres.grants import PostgresGrants
 from gateway.store.postgres.store import PostgresStore
 from gateway.translate import registry
 
@@ -31,6 +33,7 @@ class Parts:
     ids: Ids
     stations: Mapping[str, registry.Station]
     store: Store
+    grants: Grants
     backbone: Backbone
     tell: events.Tell
     clock: Clock
@@ -114,11 +117,14 @@ async def parts(settings: Settings, database_url: str, tell: events.Tell) -> Asy
     """Give the parts, started; stop them in the end. Raises Unavailable or Misconfigured when they cannot start."""
     store = store_of(settings, database_url)
     backbone = backbone_of(settings, database_url)
+    grants = PostgresGrants(database_url, schema=settings.database_schema)
     stations = stations_of(settings)
     ids = Ids(id_secret(settings))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.stop)
         await store.start()
+        stack.push_async_callback(grants.stop)
+        await grants.start()
         stack.push_async_callback(backbone.stop)
         await backbone.start()
         await backbone.ensure(
@@ -127,4 +133,4 @@ async def parts(settings: Settings, database_url: str, tell: events.Tell) -> Asy
                 *(TopicSpec(f"raw.{name}", settings.partitions, settings.raw_retention_hours) for name in stations),
             ]
         )
-        yield Parts(settings, ids, stations, store, backbone, tell, SystemClock(), database_url)
+        yield Parts(settings, ids, stations, store, grants, backbone, tell, SystemClock(), database_url)

@@ -188,10 +188,11 @@ async def _measure_lag(parts: root.Parts, stop: asyncio.Event) -> None:
 
 
 async def _expire(parts: root.Parts, stop: asyncio.Event) -> None:
-    """Forget what retention says (the embedded log; Kafka does it by itself)."""
+    """Forget what retention says (the embedded log; Kafka does it by itself), and grants that have expired."""
     while not stop.is_set():
         with contextlib.suppress(Unavailable):
             await parts.backbone.expire(parts.clock.now())
+            await parts.grants.sweep(parts.clock.now())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), EXPIRE_SECONDS)
 
@@ -203,6 +204,10 @@ def refuse_unsafe(settings: Settings) -> None:
     unsafe = []
     if settings.mllp and settings.mllp.rpartition(":")[0] not in {"127.0.0.1", "::1", "localhost"}:
         unsafe.append("SUNDBRO_MLLP listens beyond loopback without TLS: use SUNDBRO_MLLP_TLS")
+    if "serve" in settings.role_names() and not settings.public_url.startswith("https://"):
+        unsafe.append(
+            "SUNDBRO_PUBLIC_URL is not https://…: it is the issuer of tokens, and they must not travel in the open"
+        )
     if settings.kafka and settings.kafka_security == "PLAINTEXT":
         unsafe.append("SUNDBRO_KAFKA_SECURITY is PLAINTEXT")
     if settings.kafka and settings.kafka_replication < 2:  # noqa: PLR2004

@@ -14,11 +14,14 @@ import uvicorn
 from starlette.routing import BaseRoute
 
 from gateway.app import doors, messages
+from gateway.app.oauth import address_of_callers, oauth_of
 from gateway.app.one_write import OneWriteProtocol
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
 from gateway.formats.packed import Limits
-from gateway.identity.local import LocalIssuer
+from gateway.identity.oauth import metadata
+from gateway.identity.oauth.acceptance import Acceptance
+from gateway.identity.oauth.cors import Cors
 from gateway.observe import metrics
 from gateway.operate.health import Health
 from gateway.receive.intake import Intake
@@ -60,23 +63,27 @@ def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: R
     from gateway.serve import framework  # noqa: PLC0415  FastAPI takes half a second: `prepare` has begun with it
 
     health = Health({"database": parts.store.ready, "backbone": parts.backbone.ready}, metrics.exposition)
+    authority = oauth_of(parts)
     routes: list[BaseRoute] = list(health.routes())
     if "receive" in roles:
-        routes += doors.http_door(parts, intake, receipts).routes()
-    fhir = fhir_api(parts, intake if "receive" in roles else None) if "serve" in roles else None
-    return framework.application(routes, fhir), health
+        routes += doors.http_door(parts, intake, receipts, authority.acceptance).routes()
+    if "serve" not in roles:
+        return framework.application(routes, None), health
+    routes += authority.endpoint.routes()
+    fhir = fhir_api(parts, intake if "receive" in roles else None, authority.acceptance)
+    return Cors(framework.application(routes, fhir), authority.registry), health
 
 
-def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
+def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance) -> FhirApi:
     """Return the FHIR API over these parts; `intake` is what $process-message hands messages to."""
     settings, clock = parts.settings, parts.clock
-    address, secret = settings.public_url or f"http://{settings.http}", parts.ids.derive("pages")
+    address, secret = address_of_callers(settings), parts.ids.derive("pages")
     shelf = Shelf(MAPPINGS, tables.load(MAPPINGS))
     rows = operations(
         parts.store,
         shelf=shelf,
         pages=Pages(secret, clock),
-        base=address.rstrip("/") + ROOT,
+        base=address + ROOT,
         clock=clock,
         deliver=messages.door(intake, parts.store.message, feed=MESSAGE_FEED) if intake else None,
         message_feed=MESSAGE_FEED,
@@ -84,7 +91,8 @@ def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
     check = validating.ValidateHandler(PermittedStore(parts.store), MAPPINGS / "profiles", settings.package_files())
     return FhirApi(
         parts.store,
-        identity=LocalIssuer.open(settings, clock).verifier(),
+        identity=acceptance,
+        security=metadata.security(address),
         address=address,
         secret=secret,
         ids=parts.ids,

@@ -56,6 +56,14 @@ class PartUnavailable(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientsRefused(Observation):
+    """The folder of client registrations changed and cannot be used: what was registered before goes on."""
+
+    why: str
+    level: ClassVar[str] = "warning"
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionOpened(Observation):
     """A sender connected to a door."""
 

@@ -94,9 +94,11 @@ def refusal(error: Exception) -> Answer:
     headers: list[Header] = []
     if isinstance(error, errors.Unauthenticated):
         invalid = not (isinstance(error, NotAuthenticated) and error.why is Why.NO_TOKEN)
-        headers.append(
-            (b"www-authenticate", b'Bearer realm="sundbro"' + (b', error="invalid_token"' if invalid else b""))
-        )
+        challenge = b'Bearer realm="sundbro"' + (b', error="invalid_token"' if invalid else b"")
+        if isinstance(error, NotAuthenticated):
+            challenge = error.challenge.encode() or challenge
+            headers += [(b"dpop-nonce", error.nonce.encode())] if error.nonce else []
+        headers.append((b"www-authenticate", challenge))
     if isinstance(error, NotPermitted) and error.why is Why.NO_SCOPE:
         headers.append((b"www-authenticate", b'Bearer realm="sundbro", error="insufficient_scope"'))
     if isinstance(error, MethodNotAllowed):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from gateway import errors
 from gateway.access import Actor
@@ -59,10 +59,10 @@ _PREFERS_HANDLING: Final = frozenset(
 
 
 class Authenticates(Protocol):
-    """Says whom an Authorization header speaks for: `identity.Verifier`."""
+    """Says whom a request speaks for: the authorization server's acceptance, or `identity.Verifier`."""
 
-    def authorise(self, authorization: str | None) -> Principal:
-        """Return the principal. Raises Unauthenticated."""
+    async def of_scope(self, scope: Scope, authorization: str | None, /) -> Principal:
+        """Return the principal of an ASGI request with this Authorization header. Raises Unauthenticated."""
         ...
 
 
@@ -71,7 +71,8 @@ class FhirApi:
 
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
     (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons.
-    `operations` are rows with their handlers; `codes` fetches what searches by `:in`, `:below` … need.
+    `operations` are rows with their handlers; `codes` fetches what searches by `:in`, `:below` … need; `security` is what the
+    CapabilityStatement says of tokens.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class FhirApi:
         limits: Limits | None = None,
         operations: Sequence[tuple[Operation, operation.Handler]] = (),
         codes: Codes | None = None,
+        security: Mapping[str, Any] | None = None,
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
@@ -99,7 +101,7 @@ class FhirApi:
         self._operations = {
             (route.pattern, route.types): handler for row, handler in operations for route in operation.rows(row)
         }
-        self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations)
+        self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations, security)
         history = HistoryHandler(permitted, pages, self.base)
         search = SearchHandler(permitted, pages, self.base, clock, codes)
         self._handlers: dict[Interaction, Handler] = {
@@ -144,7 +146,7 @@ class FhirApi:
             if wanted.native or not wanted.acceptable:
                 asking.native = media.native(wanted, binary=kind == "Binary" and interaction in _READS)
             if matched.route.letter is not None:
-                asking.actor = self._identity.authorise(asking.header(b"authorization")).actor
+                asking.actor = (await self._identity.of_scope(scope, asking.header(b"authorization"))).actor
             if scope["method"] in _BODIES:
                 await self._take_in(asking, receive)
             answer = await self._handle(asking.actor, asking)

@@ -49,11 +49,15 @@ def application(routes: Sequence[BaseRoute], api: FhirApi | None) -> ASGIApp:
 
 
 def fast_path(api: FhirApi, otherwise: ASGIApp) -> ASGIApp:
-    """Return the application that gives /fhir to the API at once, and all else (lifespan included) to `otherwise`."""
-    below = ROOT + "/"
+    """Return the application that gives /fhir to the API at once, and all else (lifespan included) to `otherwise`.
+
+    What is below /fhir/.well-known is no resource: SMART's configuration, a route of the authorization server.
+    """
+    below, known = ROOT + "/", ROOT + "/.well-known/"
 
     async def both(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["path"].startswith(below) or scope["path"] == ROOT):
+        path = scope["path"] if scope["type"] == "http" else ""
+        if (path.startswith(below) and not path.startswith(known)) or path == ROOT:
             await api(scope, receive, send)
         else:
             await otherwise(scope, receive, send)

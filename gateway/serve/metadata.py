@@ -6,7 +6,7 @@ What it says, works. FHIR R4 CapabilityStatement; invariants cpb-1, -2, -9, -12,
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway import errors
@@ -31,6 +31,11 @@ CORS: Final[list[Header]] = [
 ]
 """The statement is open to everybody, so also to pages of any origin; nothing else is."""
 _SERVICE: Final = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+_BEARER: Final[Mapping[str, Any]] = {
+    "cors": False,
+    "service": [{"coding": [{"system": _SERVICE, "code": "OAuth"}]}],
+    "description": "Bearer tokens with SMART v2 system scopes; nothing but this statement is open.",
+}
 _COMPARTMENT: Final = "http://hl7.org/fhir/CompartmentDefinition/"
 _NO_CODE: Final = frozenset({Interaction.CAPABILITIES, Interaction.SEARCH_COMPARTMENT, Interaction.OPERATION})
 """Interactions that R4 has no code for: said elsewhere in the statement."""
@@ -45,12 +50,19 @@ class Capabilities:
     """Answers /metadata. `base` is the address of the API, `rows` and `operations` what it routes."""
 
     def __init__(
-        self, base: str, software_version: str, clock: Clock, rows: Sequence[Route], operations: Sequence[Operation]
+        self,
+        base: str,
+        software_version: str,
+        clock: Clock,
+        rows: Sequence[Route],
+        operations: Sequence[Operation],
+        security: Mapping[str, Any] | None = None,
     ) -> None:
         self._base = base
         self._version = software_version
         self._rows = rows
         self._operations = operations
+        self._security = security or _BEARER
         self._since = instant(clock.now())
 
     def answer(self, asking: Asking) -> Answer:
@@ -86,11 +98,7 @@ class Capabilities:
         types = [name for name in sorted(parameters.types()) if mode == "full" or name in _NORMATIVE]
         rest = {
             "mode": "server",
-            "security": {
-                "cors": False,
-                "service": [{"coding": [{"system": _SERVICE, "code": "OAuth"}]}],
-                "description": "Bearer tokens with SMART v2 system scopes; nothing but this statement is open.",
-            },
+            "security": self._security,
             "resource": [self._resource(parameters.of(name)) for name in types],
             "interaction": [{"code": code} for code in self._codes(typed=False)],
             "searchParam": [_parameter(one) for one in parameters.of("Basic").all() if one.base == "Resource"],

@@ -47,6 +47,7 @@ def test_an_unknown_role_is_refused() -> None:
     ("given", "word"),
     [
         ({"SUNDBRO_MLLP": "0.0.0.0:2575"}, "MLLP"),
+        ({"SUNDBRO_PUBLIC_URL": "http://gw.example"}, "PUBLIC_URL"),
         ({"SUNDBRO_KAFKA": "k:9092"}, "PLAINTEXT"),
         ({"SUNDBRO_KAFKA": "k:9092", "SUNDBRO_KAFKA_SECURITY": "SSL"}, "REPLICATION"),
     ],

@@ -1,0 +1,62 @@
+"""The authorization server of a process: settings and parts → `identity.oauth`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.app.parts import Parts
+from gateway.identity.local import LocalIssuer
+from gateway.identity.oauth import server
+from gateway.identity.oauth.certificates import Certificates
+from gateway.identity.oauth.outbound import Outbound, networks
+from gateway.identity.oauth.registration import Registry
+from gateway.identity.sealed import Sealer
+from gateway.identity.session import Session
+from gateway.observe import events
+from gateway.settings import Settings
+
+SAMPLES = Path(server.__file__).parent / "samples"
+
+
+class NobodyLoggedIn:
+    """Nobody has logged in: what holds where there is no log-in page. Systems need none."""
+
+    async def of_cookies(self, cookies: Mapping[str, str]) -> Session | None:
+        """Return nobody."""
+        del cookies
+        return None
+
+    async def alive(self, session: str) -> bool:
+        """Say no."""
+        del session
+        return False
+
+
+def address_of_callers(settings: Settings) -> str:
+    """Return where callers reach the gateway, without a slash at the end."""
+    return (settings.public_url or f"http://{settings.http}").rstrip("/")
+
+
+def clients_of(settings: Settings) -> Path | None:
+    """Return the folder of client registrations: the samples where none is named, but never in production."""
+    return settings.clients or (SAMPLES if settings.environment == "development" else None)
+
+
+def oauth_of(parts: Parts) -> server.OAuth:
+    """Return the authorization server of these parts. Raises Misconfigured for a registration that cannot be used."""
+    settings, clock = parts.settings, parts.clock
+    proxies = networks(settings.trusted_proxies)
+    local = LocalIssuer.open(settings, clock).verifier() if settings.environment == "development" else None
+    return server.oauth(
+        address=address_of_callers(settings),
+        registry=Registry(clients_of(settings), lambda why: parts.tell(events.ClientsRefused(why))),
+        grants=parts.grants,
+        sessions=NobodyLoggedIn(),
+        then=Sealer(parts.ids.derive("login"), "then", clock),
+        derive=parts.ids.derive,
+        clock=clock,
+        outbound=Outbound(settings.jwks_hosts.split(","), networks(settings.jwks_networks)),
+        certificates=Certificates(proxies, settings.certificate_header if proxies else ""),
+        local=local,
+    )
