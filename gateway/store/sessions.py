@@ -49,9 +49,7 @@ class SessionStore(Protocol):
         """End a session for every process; one that has ended stays as it is."""
         ...
 
-    async def end_by_broker(
-        self, idp: str, *, broker: bytes, subject: str, now: dt.datetime, began_by: dt.datetime
-    ) -> int:
+    async def end_by_broker(self, idp: str, *, broker: bytes, subject: str, now: dt.datetime) -> int:
         """End the sessions of one broker session, of one subject, or of both together; return how many there were."""
         ...
 

@@ -69,12 +69,10 @@ class PostgresSessions:
         async with self._connections.session() as connection:
             await connection.execute(_SQL["end"], session, now)
 
-    async def end_by_broker(
-        self, idp: str, *, broker: bytes, subject: str, now: dt.datetime, began_by: dt.datetime
-    ) -> int:
+    async def end_by_broker(self, idp: str, *, broker: bytes, subject: str, now: dt.datetime) -> int:
         """See `SessionStore`."""
         async with self._connections.session() as connection:
-            done: str = await connection.execute(_SQL["end_by_broker"], idp, broker, subject, now, began_by)
+            done: str = await connection.execute(_SQL["end_by_broker"], idp, broker, subject, now)
         return int(done.rpartition(" ")[2])
 
     async def once(self, what: bytes, until: dt.datetime, now: dt.datetime) -> bool:

@@ -31,9 +31,9 @@ update login_session set seen = greatest(seen, $2) where id = $1 and ended is nu
 update login_session set ended = $2 where id = $1 and ended is null;
 
 -- name: end_by_broker
--- $1 idp, $2 broker ('' for any), $3 subject ('' for any), $4 now, $5 began at this moment or before. One of $2, $3 is given.
+-- $1 idp, $2 broker ('' for any), $3 subject ('' for any), $4 now. One of $2, $3 is given.
 update login_session set ended = $4
- where idp = $1 and ended is null and began <= $5
+ where idp = $1 and ended is null
    and ($2::bytea = '' or broker = $2) and ($3 = '' or subject = $3) and ($2::bytea <> '' or $3 <> '');
 
 -- name: once
