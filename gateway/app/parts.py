@@ -19,7 +19,9 @@ from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedPostgres, running_url
 from gateway.store.order import OPENINGS
 from gateway.store.port import Store
+from gateway.store.postgres.sessions import PostgresSessions
 from gateway.store.postgres.store import PostgresStore
+from gateway.store.sessions import SessionStore
 from gateway.translate import registry
 
 
@@ -35,6 +37,7 @@ class Parts:
     tell: events.Tell
     clock: Clock
     database_url: str
+    sessions: SessionStore
 
     @property
     def topics(self) -> dict[str, str]:
@@ -127,4 +130,7 @@ async def parts(settings: Settings, database_url: str, tell: events.Tell) -> Asy
                 *(TopicSpec(f"raw.{name}", settings.partitions, settings.raw_retention_hours) for name in stations),
             ]
         )
-        yield Parts(settings, ids, stations, store, backbone, tell, SystemClock(), database_url)
+        sessions = PostgresSessions(database_url, schema=settings.database_schema)
+        stack.push_async_callback(sessions.stop)
+        await sessions.start()
+        yield Parts(settings, ids, stations, store, backbone, tell, SystemClock(), database_url, sessions)

@@ -38,6 +38,7 @@ class Outbound:
     ) -> None:
         self._hosts = hosts
         self._loopback = loopback
+        self._within = transport is not None
         verify = ssl.create_default_context(cafile=str(ca)) if ca else True
         self._client = httpx.AsyncClient(
             verify=verify, transport=transport, timeout=SECONDS_MAX, follow_redirects=False, trust_env=False
@@ -52,7 +53,8 @@ class Outbound:
         parts = urlsplit(address)
         if "@" in parts.netloc or parts.fragment or parts.netloc not in self._hosts:
             return False
-        return parts.scheme == "https" or (parts.scheme == "http" and self._loopback and parts.hostname in LOOPBACK)
+        plain = self._loopback and (self._within or parts.hostname in LOOPBACK)
+        return parts.scheme == "https" or (parts.scheme == "http" and plain)
 
     async def ask(
         self,
