@@ -44,5 +44,5 @@ returning what;
 
 -- name: forget
 -- $1 now.
-with sessions as (delete from login_session where expires < $1 - interval '1 day')
+with sessions as (delete from login_session where expires < $1::timestamptz - interval '1 day')
 delete from login_once where until < $1;
