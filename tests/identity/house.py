@@ -73,7 +73,7 @@ async def house(url: str, folder: Path, **given: Any) -> AsyncIterator[House]:
         tell: Callable[[events.Observation], None]
 
     try:
-        logins = logins_of(cast(Parts, Needed(settings, IDS, clock, sessions, told.append)))
+        logins = logins_of(cast("Parts", Needed(settings, IDS, clock, sessions, told.append)))
         yield House(settings, clock, sessions, logins, told)
         await logins.close()
     finally:

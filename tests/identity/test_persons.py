@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fhir.persons import CPR, D_ECPR, X_ECPR, danish, is_danish
 from gateway.fhir.merge import merge
+from gateway.fhir.persons import CPR, D_ECPR, X_ECPR, danish, is_danish
 from gateway.identity.persons import RECORDS_MAX, PersonIndex
 from gateway.model import Mode, PersonKey
 from gateway.search.index import extract

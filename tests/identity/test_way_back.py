@@ -15,7 +15,7 @@ from tests.identity.house import IDS, NOW
 
 HOUR = dt.timedelta(hours=1)
 ELSEWHERE = [
-    "https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "http:evil", "javascript:alert(1)", "evil", "", "/a\nb",
+    "https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "http:evil", "javascript:alert(1)", "evil", "/a\nb",
     "/\t/evil.example", " /a", "/é", "/" + "a" * 2000, "///evil.example", "/a b", '/"', "/<script>", ["/"], {"a": 1}, 7, None,
 ]  # fmt: skip
 
@@ -31,8 +31,6 @@ async def test_a_sealed_path_is_gone_to_after_the_log_in(browser):
 
 @pytest.mark.parametrize("path", ELSEWHERE, ids=repr)
 async def test_not_even_a_sealed_value_leads_elsewhere(browser, path):
-    if path in ("",):
-        return
     then = way_back(IDS, browser.house.clock).seal(path, HOUR)
     answer = await browser.get("/login", params={"then": then})
     assert answer.status_code == 400
