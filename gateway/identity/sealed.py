@@ -54,4 +54,4 @@ class Sealer:
 
 def way_back(ids: Ids, clock: Clock) -> Sealer:
     """Return what seals and opens `then` of /login: a path of this gateway, to go on at after a log-in."""
-    return Sealer(ids.derive("login"), "then", clock)
+    return Sealer(ids.derive("login then"), "then", clock)

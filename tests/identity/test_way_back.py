@@ -87,3 +87,28 @@ async def test_parameters_that_are_not_understood_are_refused(browser, query):
     answer = await browser.get(f"/login?{query}")
     assert answer.status_code == 400
     assert browser.house.refusals()[-1].startswith("wrong")
+
+
+async def test_the_authorization_server_may_say_whom_it_can_do_with(browser):
+    await browser.enter("doctor-ouh")
+    staff = await browser.get("/login", params={"users": "staff"}, follow_redirects=False)
+    assert staff.headers["location"] == "/login/done"
+    citizen = await browser.get("/login", params={"users": "citizen", "ui_locales": "en"}, follow_redirects=False)
+    assert "/local-issuer/authorize" in citizen.headers["location"]
+    assert "language=en" in citizen.headers["location"]
+    assert (await browser.get("/login", params={"users": "kings"})).status_code == 400
+
+
+async def test_no_level_asked_for_is_the_policys(browser):
+    done = await browser.enter("citizen-1", "low", assurance="none")
+    assert done.status_code == 403
+
+
+async def test_a_choice_of_providers_shows_those_that_fit_and_asks_nothing_of_scripts(at_op):
+    shown = await at_op.get("/login", params={"lang": "en"})
+    assert shown.text.count('class="act"') == 2
+    assert "default-src 'none'" in shown.headers["content-security-policy"]
+    assert "<script" not in shown.text
+    danish = await at_op.get("/login", headers={"accept-language": "da-DK,da;q=0.9,en;q=0.8"})
+    assert "Vælg, hvordan du vil logge ind" in danish.text
+    assert 'hreflang="en"' in danish.text

@@ -31,7 +31,8 @@ def go(address: str) -> Response:
 
 def language_of(request: Request) -> Language:
     """Return the language of a page."""
-    return pages.language_of(request.query_params.get("lang"), request.headers.get("accept-language", ""))
+    asked = request.query_params.get("lang") or request.query_params.get("ui_locales", "")[:2].lower()
+    return pages.language_of(asked, request.headers.get("accept-language", ""))
 
 
 def switched(path: str, language: Language) -> str:

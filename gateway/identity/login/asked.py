@@ -21,7 +21,7 @@ from gateway.identity.session import Session
 THEN_CHARACTERS_MAX: Final = 2000
 """It travels in a cookie of at most 4 KiB."""
 THEN_LIFETIME: Final = dt.timedelta(minutes=30)
-_LEVELS: Final = {level.name.lower(): level for level in Assurance if level}
+_LEVELS: Final = {level.name.lower(): level for level in Assurance}
 _AGE_DIGITS_MAX: Final = 9
 
 
@@ -35,6 +35,8 @@ class Asked:
     max_age: int | None = None
     force: bool = False
     hint: str = ""
+    users: str = ""
+    """Kinds of user, by commas, that whoever asked can do with; '' for any."""
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, str]], language: Language, sealer: Sealer) -> Self:
@@ -48,18 +50,32 @@ class Asked:
             raise LoginFailed(Fault.LINK, "then")
         level, age = given.get("assurance", ""), given.get("max_age", "")
         if level and level not in _LEVELS:
-            raise LoginFailed(Fault.WRONG, "assurance is low, substantial or high")
+            raise LoginFailed(Fault.WRONG, "assurance is none, low, substantial or high")
         if age and not (age.isascii() and age.isdigit() and len(age) <= _AGE_DIGITS_MAX):
             raise LoginFailed(Fault.WRONG, "max_age is whole seconds")
         if given.get("prompt", "") not in {"", "login"}:
             raise LoginFailed(Fault.WRONG, "prompt is login")
-        asked_level = _LEVELS.get(level, Assurance.NONE)
-        return cls(language, then, asked_level, int(age) if age else None, "prompt" in given, given.get("hint", ""))
+        users = given.get("users", "")
+        if set(users.split(",")) - {"", *Kind}:
+            raise LoginFailed(Fault.WRONG, "users are citizen, staff, operator")
+        return cls(
+            language,
+            then,
+            _LEVELS.get(level, Assurance.NONE),
+            int(age) if age else None,
+            "prompt" in given,
+            given.get("hint", ""),
+            users,
+        )
 
     def met_by(self, session: Session, now: dt.datetime) -> bool:
         """Say whether a running session is enough for what is asked."""
         fresh = self.max_age is None or now - session.login.at <= dt.timedelta(seconds=self.max_age)
-        return not self.force and fresh and session.login.assurance >= self.assurance
+        return not self.force and fresh and session.login.assurance >= self.assurance and self.wants(session.login.kind)
+
+    def wants(self, kind: Kind) -> bool:
+        """Say whether this kind of user is one that whoever asked can do with."""
+        return not self.users or kind.value in self.users.split(",")
 
     def link(self, sealer: Sealer, **changed: Any) -> str:
         """Return the address of /login that asks this, or this with something changed."""
@@ -70,6 +86,7 @@ class Asked:
             "max_age": "" if own.max_age is None else str(own.max_age),
             "prompt": "login" if own.force else "",
             "hint": own.hint,
+            "users": own.users,
             "lang": own.language,
         }
         return "/login?" + urlencode({name: value for name, value in asked.items() if value})

@@ -1,8 +1,8 @@
 """The addresses of the log-in: what a browser, and a provider's server, may ask.
 
 * `GET /login`: `then` (sealed by `identity.sealed.way_back`: a path of this gateway), `assurance` (low, substantial, high),
-  `max_age` (seconds), `prompt=login`, `hint` (a provider's name), `lang` (da, en). A session that is enough goes on at once;
-  else the choice of provider, or straight on where there is one.
+  `max_age` (seconds), `prompt=login`, `hint` (a provider's name), `users` (citizen, staff, operator, by commas), `lang` (da,
+  en) or `ui_locales`. A session that is enough goes on at once; else the choice of provider, or straight on where there is one.
 * `GET /login/callback/<provider>`: where a provider sends the browser back to. Each provider has one of its own.
 * `GET /login/done`: for people.
 * `GET`, `POST /logout`, `GET /logout/done`, `POST /login/backchannel/<provider>`: `out`.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -81,14 +81,15 @@ class LoginDoor:
         session = await self._sessions.of_cookies(request.cookies)
         if session and asked.met_by(session, self._clock.now()):
             return go(asked.then or "/login/done")
-        hinted = asked.hint or (session.login.idp if session else "")
-        names = [hinted] if hinted in self._relying else list(self._relying)
+        hinted = asked.hint or (session.login.idp if session and asked.wants(session.login.kind) else "")
+        fitting = [name for name, each in self._relying.items() if any(map(each.provider.takes, _kinds(asked)))]
+        names = [hinted] if hinted in self._relying else fitting or list(self._relying)
         if len(names) == 1:
             return await self._leave(names[0], asked, session)
-        return self._choice(asked)
+        return self._choice(asked, names)
 
-    def _choice(self, asked: Asked) -> Response:
-        titles = {name: each.provider for name, each in self._relying.items()}
+    def _choice(self, asked: Asked, names: Sequence[str]) -> Response:
+        titles = {name: self._relying[name].provider for name in names}
         links = [
             (asked.link(self._then, hint=name), provider.title_da if asked.language == "da" else provider.title_en)
             for name, provider in titles.items()
@@ -99,7 +100,7 @@ class LoginDoor:
     async def _leave(self, name: str, asked: Asked, session: Session | None) -> Response:
         """Send the browser to a provider, with what its answer must match in a cookie."""
         relying = self._relying[name]
-        kind = Kind.CITIZEN if relying.provider.takes(Kind.CITIZEN) else Kind.STAFF
+        kind = next((each for each in _kinds(asked) if relying.provider.takes(each)), Kind.STAFF)
         higher = session is not None and session.login.idp == name and session.login.assurance < asked.assurance
         level = max(asked.assurance, self._levels[kind])
         wish = Wish(kind, level, asked.language, asked.max_age, force=asked.force or higher, step_up=higher)
@@ -173,3 +174,8 @@ class LoginDoor:
 
     def _set(self, answer: Response, name: str, value: str, seconds: int | None = None) -> None:
         answer.set_cookie(name, value, seconds, path="/", secure=self._secure, httponly=True, samesite="lax")
+
+
+def _kinds(asked: Asked) -> list[Kind]:
+    """Return the kinds of people that are asked for."""
+    return [kind for kind in (Kind.CITIZEN, Kind.STAFF, Kind.OPERATOR) if asked.wants(kind)]
