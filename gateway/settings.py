@@ -160,6 +160,18 @@ class Settings(pydantic.BaseModel):
         "",
         description="FHIR packages (.tgz of R4 profiles, by commas) that $validate knows beside DK Core and MedCom.",
     )
+    login: Path | None = pydantic.Field(
+        None,
+        description="File (TOML) of the identity providers for people; none: the local issuer, in development alone.",
+    )
+    login_idle_minutes: int = pydantic.Field(30, gt=0, description="A session that is not used for so long ends.")
+    login_hours_max: int = pydantic.Field(8, gt=0, le=24, description="A session ends after so long, used or not.")
+    assurance_citizen: Literal["low", "substantial", "high"] = pydantic.Field(
+        "substantial", description="Least NSIS level of assurance of a citizen's log-in."
+    )
+    assurance_staff: Literal["low", "substantial", "high"] = pydantic.Field(
+        "substantial", description="Least NSIS level of assurance of a professional's log-in."
+    )
     otlp: str = pydantic.Field("", description="OTLP/HTTP address for traces; empty exports none.")
     trace_ratio: float = pydantic.Field(
         0.01, ge=0, le=1, description="Share of messages that are traced when the sender did not decide it."

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 WOMEN = ("Anne", "Birgit", "Dorthe", "Emma", "Frida", "Gitte", "Hanne", "Inger", "Karen", "Lærke", "Mette", "Sørine")
 MEN = ("Anders", "Bjørn", "Christian", "Erik", "Frederik", "Henrik", "Jens", "Kåre", "Lars", "Mikkel", "Niels", "Søren")
@@ -59,9 +61,21 @@ class Citizens:
             raise ValueError(msg)
         self.seed = seed
         draw = random.Random(seed)  # noqa: S311 - nothing secret: the same seed must give the same people
-        self._draw = random.Random(f"{seed} one")  # noqa: S311
+        chance = random.Random(f"{seed} one")  # noqa: S311
         places = draw.sample(range(_DAYS * _SERIALS), count)
         self._all = tuple(_citizen(number, place, draw) for number, place in enumerate(places))
+        self._turns = (self._all[int(chance.random() * len(self._all))] for _ in itertools.repeat(None))
+
+    @classmethod
+    def of(cls, seed: int, citizens: Sequence[Citizen]) -> Self:
+        """Return a population of these alone, who take turns."""
+        made = cls(seed, 1)
+        made._take_turns(citizens)
+        return made
+
+    def _take_turns(self, citizens: Sequence[Citizen]) -> None:
+        self._all = tuple(citizens)
+        self._turns = (citizen for citizen in itertools.cycle(self._all))
 
     def __len__(self) -> int:
         return len(self._all)
@@ -74,7 +88,7 @@ class Citizens:
 
     def one(self) -> Citizen:
         """Return one of them; the sequence of calls is the same for the same seed."""
-        return self._all[int(self._draw.random() * len(self._all))]
+        return next(self._turns)
 
 
 def _citizen(number: int, place: int, draw: random.Random) -> Citizen:

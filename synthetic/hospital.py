@@ -100,6 +100,12 @@ class Hospital(Department):
             if stay.step == len(_STEPS):
                 del self._stays[stay.citizen.cpr]
 
+    def admissions(self) -> Iterator[bytes]:
+        """Yield one admission (A01) for each citizen, who stays."""
+        for place, citizen in enumerate(self._citizens, 1):
+            stay = _Stay(citizen, f"{self._prefix}{self._citizens.seed}-{place}", stamp(self._clock.now()), 0, place)
+            yield self._message(stay, "A01").encode(self._charset)
+
     def _next_stay(self) -> _Stay:
         draw = self._draw
         room = min(_OPEN_MAX, len(self._citizens))

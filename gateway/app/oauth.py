@@ -12,7 +12,7 @@ from gateway.identity.oauth.certificates import Certificates
 from gateway.identity.oauth.outbound import Outbound, networks
 from gateway.identity.oauth.registration import Registry
 from gateway.identity.sealed import Sealer
-from gateway.identity.session import Session
+from gateway.identity.session import Session, Sessions
 from gateway.observe import events
 from gateway.settings import Settings
 
@@ -43,8 +43,8 @@ def clients_of(settings: Settings) -> Path | None:
     return settings.clients or (SAMPLES if settings.environment == "development" else None)
 
 
-def oauth_of(parts: Parts) -> server.OAuth:
-    """Return the authorization server of these parts. Raises Misconfigured for a registration that cannot be used."""
+def oauth_of(parts: Parts, sessions: Sessions) -> server.OAuth:
+    """Return the authorization server of these parts; `sessions` knows who has logged in. Raises Misconfigured for a registration that cannot be used."""
     settings, clock = parts.settings, parts.clock
     proxies = networks(settings.trusted_proxies)
     local = LocalIssuer.open(settings, clock).verifier() if settings.environment == "development" else None
@@ -52,7 +52,7 @@ def oauth_of(parts: Parts) -> server.OAuth:
         address=address_of_callers(settings),
         registry=Registry(clients_of(settings), lambda why: parts.tell(events.ClientsRefused(why))),
         grants=parts.grants,
-        sessions=NobodyLoggedIn(),
+        sessions=sessions,
         then=Sealer(parts.ids.derive("login"), "then", clock),
         derive=parts.ids.derive,
         clock=clock,

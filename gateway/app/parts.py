@@ -21,7 +21,9 @@ from gateway.store.grants import Grants
 from gateway.store.order import OPENINGS
 from gateway.store.port import Store
 from gateway.store.postgres.grants import PostgresGrants
+from gateway.store.postgres.sessions import PostgresSessions
 from gateway.store.postgres.store import PostgresStore
+from gateway.store.sessions import SessionStore
 from gateway.translate import registry
 
 
@@ -38,6 +40,7 @@ class Parts:
     tell: events.Tell
     clock: Clock
     database_url: str
+    sessions: SessionStore
 
     @property
     def topics(self) -> dict[str, str]:
@@ -133,4 +136,7 @@ async def parts(settings: Settings, database_url: str, tell: events.Tell) -> Asy
                 *(TopicSpec(f"raw.{name}", settings.partitions, settings.raw_retention_hours) for name in stations),
             ]
         )
-        yield Parts(settings, ids, stations, store, grants, backbone, tell, SystemClock(), database_url)
+        sessions = PostgresSessions(database_url, schema=settings.database_schema)
+        stack.push_async_callback(sessions.stop)
+        await sessions.start()
+        yield Parts(settings, ids, stations, store, grants, backbone, tell, SystemClock(), database_url, sessions)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,7 +20,7 @@ from gateway.app.mllp_client import MllpClient, answered
 from gateway.clock import SystemClock
 from gateway.errors import Unavailable
 from gateway.settings import Settings
-from synthetic import Citizens, Home, Hospital, Laboratory, Municipality
+from synthetic import Citizens, Home, Hospital, Laboratory, Municipality, cast
 
 SHARES = {"adt": 0.3, "oru": 0.2, "notification": 0.1, "observation": 0.05, "home": 0.35}
 """Of all messages sent."""
@@ -42,13 +43,15 @@ class Traffic:
         self._draw = random.Random(seed)  # noqa: S311  synthetic citizens, not secrets
         clock, people = SystemClock(), Citizens(seed, citizens)
         municipality = Municipality(people, clock)
-        self._sources: dict[str, Iterator[bytes]] = {
+        first = cast.beginnings(clock)
+        endless: dict[str, Iterator[bytes]] = {
             "adt": Hospital(people, clock, faults=FAULTS).adt(),
             "oru": Laboratory(people, clock).results(),
             "notification": municipality.notifications(),
             "observation": municipality.observations(),
             "home": Home(people, clock, faults=FAULTS).batches(READINGS_A_MESSAGE),
         }
+        self._sources = {name: itertools.chain(first.get(name, ()), source) for name, source in endless.items()}
         self.acknowledged: Counter[str] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 from starlette.routing import BaseRoute
 
-from gateway.app import doors, messages
-from gateway.app.oauth import address_of_callers, oauth_of
+from gateway.app import doors, logins, messages
+from gateway.app.oauth import NobodyLoggedIn, address_of_callers, oauth_of
 from gateway.app.one_write import OneWriteProtocol
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
@@ -58,15 +58,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: Receipts) -> tuple[Any, Health]:
-    """Return the ASGI application of these roles, and its health pages."""
+def application(
+    parts: Parts, roles: frozenset[str], intake: Intake, receipts: Receipts, signed_in: logins.Logins | None = None
+) -> tuple[Any, Health]:
+    """Return the ASGI application of these roles, and its health pages. `signed_in` is where people log in."""
     from gateway.serve import framework  # noqa: PLC0415  FastAPI takes half a second: `prepare` has begun with it
 
     health = Health({"database": parts.store.ready, "backbone": parts.backbone.ready}, metrics.exposition)
-    authority = oauth_of(parts)
+    authority = oauth_of(parts, NobodyLoggedIn() if signed_in is None else signed_in.sessions)
     routes: list[BaseRoute] = list(health.routes())
     if "receive" in roles:
         routes += doors.http_door(parts, intake, receipts, authority.acceptance).routes()
+    if signed_in is not None:
+        routes += signed_in.routes
     if "serve" not in roles:
         return framework.application(routes, None), health
     routes += authority.endpoint.routes()
@@ -114,7 +118,8 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
     """Serve HTTP inside the block, on a socket that `listen` gave; closes it in the end."""
     receipts = Receipts(parts.ids.derive("receipts"))
     intake = doors.intake_of(parts, receipts)
-    app, health = application(parts, roles, intake, receipts)
+    signed_in = logins.logins_of(parts) if "serve" in roles else None
+    app, health = application(parts, roles, intake, receipts, signed_in)
     server = _Server(
         uvicorn.Config(
             app,
@@ -139,6 +144,8 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
         health.draining = True
         server.should_exit = True
         await task
+        if signed_in is not None:
+            await signed_in.close()
         listening.close()
 
 

@@ -17,10 +17,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.clock import UTC, Clock
+from gateway.fhir.ids import Ids
 from gateway.formats import json
 
 _NONCE_BYTES: Final = 12
-CHARACTERS_MAX: Final = 8192
+CHARACTERS_MAX: Final = 16_384
 
 
 class Sealer:
@@ -49,3 +50,8 @@ class Sealer:
             return None
         until, value = json.loads(opened)
         return value if self._clock.now() < dt.datetime.fromtimestamp(until, UTC) else None
+
+
+def way_back(ids: Ids, clock: Clock) -> Sealer:
+    """Return what seals and opens `then` of /login: a path of this gateway, to go on at after a log-in."""
+    return Sealer(ids.derive("login then"), "then", clock)

@@ -270,6 +270,26 @@ class AccessRefused(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedIn(Observation):
+    """Somebody logged in through an identity provider; `kind` is citizen, staff or operator."""
+
+    provider: str
+    kind: str
+    assurance: str
+    level: ClassVar[str] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused(Observation):
+    """A log-in or a logout token came to nothing; `fault` is a closed word, `detail` names a check and never a value."""
+
+    provider: str
+    fault: str
+    detail: str
+    level: ClassVar[str] = "warning"
+
+
+@dataclass(frozen=True, slots=True)
 class FileTaken(Observation):
     """A file of the watched folder was taken in: `outcome` is done or failed."""
 

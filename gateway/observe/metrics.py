@@ -69,6 +69,7 @@ class Metrics:
                 "sundbro_request_seconds", e.interaction, e.resource_type, str(e.status)
             ).observe(e.seconds),
             events.AccessRefused: lambda e: self._of("sundbro_access_refused_total", e.interaction, e.why).inc(),
+            events.LoginRefused: lambda e: self._of("sundbro_access_refused_total", "login", e.fault).inc(),
             events.ConnectionOpened: lambda e: self._of("sundbro_connections", e.door, e.feed).inc(),
             events.ConnectionClosed: lambda e: self._of("sundbro_connections", e.door, e.feed).dec(),
             events.BytesDiscarded: lambda e: self._of("sundbro_bytes_discarded_total", e.door, e.feed).inc(e.count),

@@ -14,13 +14,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
+from gateway.fhir import persons
 from gateway.model import Lane, PersonKey, Resource
 from gateway.search import parameters
 from gateway.search.parameters import Step
 from gateway.store.port import Store
 
-PERSON_SYSTEMS: Final = ("urn:oid:1.2.208.176.1.2", "urn:oid:1.2.208.176.1.6.1.1")
-"""CPR, and the national replacement number X-eCPR."""
 _REMEMBERED_MAX: Final = 20_000
 _REMEMBERED_SECONDS: Final = 10.0
 """A feed, or another process, may learn a Patient's person number: for so long the lane from before goes on."""
@@ -83,12 +82,17 @@ class Lanes:
 
 
 def _person(patient: Resource) -> PersonKey | None:
-    """Return the person number of a valid Patient, written as feeds write it."""
-    numbers = {each.get("system"): each.get("value") for each in reversed(patient.get("identifier", []))}
-    for system in PERSON_SYSTEMS:
-        if isinstance(value := numbers.get(system), str):
-            return PersonKey(system, re.sub(r"[\s-]", "", value).upper())
-    return None
+    """Return the person number of a valid Patient, written as feeds write it: CPR before X-eCPR before a D-eCPR."""
+    found = [
+        PersonKey(each["system"], re.sub(r"[\s-]", "", each["value"]).upper())
+        for each in patient.get("identifier", [])
+        if persons.is_danish(each.get("system", "")) and isinstance(each.get("value"), str)
+    ]
+    return min(found, key=_rank) if found else None
+
+
+def _rank(person: PersonKey) -> int:
+    return {persons.CPR: 0, persons.X_ECPR: 1}.get(person.system, 2)
 
 
 def patient_of(resource: Resource) -> str:
