@@ -44,7 +44,10 @@ def clients_of(settings: Settings) -> Path | None:
 
 
 def oauth_of(parts: Parts, sessions: Sessions) -> server.OAuth:
-    """Return the authorization server of these parts; `sessions` knows who has logged in. Raises Misconfigured for a registration that cannot be used."""
+    """Return the authorization server of these parts; `sessions` knows who has logged in.
+
+    Raises Misconfigured for a registration that cannot be used.
+    """
     settings, clock = parts.settings, parts.clock
     proxies = networks(settings.trusted_proxies)
     local = LocalIssuer.open(settings, clock).verifier() if settings.environment == "development" else None
