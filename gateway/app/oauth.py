@@ -11,7 +11,7 @@ from gateway.identity.oauth import server
 from gateway.identity.oauth.certificates import Certificates
 from gateway.identity.oauth.outbound import Outbound, networks
 from gateway.identity.oauth.registration import Registry
-from gateway.identity.sealed import Sealer
+from gateway.identity.sealed import way_back
 from gateway.identity.session import Session, Sessions
 from gateway.observe import events
 from gateway.settings import Settings
@@ -56,7 +56,7 @@ def oauth_of(parts: Parts, sessions: Sessions) -> server.OAuth:
         registry=Registry(clients_of(settings), lambda why: parts.tell(events.ClientsRefused(why))),
         grants=parts.grants,
         sessions=sessions,
-        then=Sealer(parts.ids.derive("login"), "then", clock),
+        then=way_back(parts.ids, clock),
         derive=parts.ids.derive,
         clock=clock,
         outbound=Outbound(settings.jwks_hosts.split(","), networks(settings.jwks_networks)),

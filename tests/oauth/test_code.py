@@ -294,7 +294,7 @@ async def test_the_decision_is_taken_only_from_the_page_that_was_shown_to_this_s
     await w.log_in(citizen(START))  # another session, the same person
     assert (await w.agree(page, patient=CITIZEN)).status_code == 403
     w.http.cookies.update(mine)
-    w.http.cookies.set("session", mine["session"])
+    w.http.cookies.set(w.sessions.cookie, mine[w.sessions.cookie])
     answer = await w.http.post(
         "/oauth/authorize/decide", data={**own, "decision": "yes", "patient": CITIZEN}, headers={"origin": ADDRESS}
     )

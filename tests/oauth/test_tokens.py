@@ -83,7 +83,7 @@ async def test_online_access_ends_with_the_log_in_and_offline_access_does_not(w)
     online = await w.tokens(w.request(scope="launch/patient online_access patient/*.rs"), patient=CITIZEN)
     offline = await w.tokens(patient=CITIZEN)
     assert not await gone(w, online["access_token"])
-    await w.rows.end(session)
+    await w.rows.end(session, w.clock.now())
     w.clock.advance(dt.timedelta(seconds=31))  # what one process remembers
     assert await gone(w, online["access_token"])
     assert (await refreshed(w, online["refresh_token"])).json()["error"] == "invalid_grant"

@@ -1,6 +1,6 @@
 """A whole authorization server over real PostgreSQL, its pages and endpoints asked by HTTP within the process.
 
-`Rows` keeps log-ins as rows of a table: it stands for the log-in page, which is another part, at the port `Sessions`.
+Who logs in has a session of the gateway's own; how he logged in, at which provider, is what tests/identity is about.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from starlette.applications import Starlette
 
 from gateway.access import Assurance, Kind
 from gateway.clock import UTC, FrozenClock
+from gateway.fhir.ids import Ids
+from gateway.identity.login.sessions import Limits, LoginSessions
 from gateway.identity.oauth.certificates import Certificates
 from gateway.identity.oauth.outbound import Outbound, networks
 from gateway.identity.oauth.pages import Choice
 from gateway.identity.oauth.registration import Registry
 from gateway.identity.oauth.server import OAuth, oauth
 from gateway.identity.sealed import Sealer
-from gateway.identity.session import LogIn, Session
+from gateway.identity.session import LogIn
 from gateway.store.postgres.connections import Connections
 from gateway.store.postgres.grants import PostgresGrants
+from gateway.store.postgres.sessions import PostgresSessions
 from tests.contracts import stores
 
 ADDRESS = "https://gw.example"
@@ -126,64 +129,6 @@ CLIENTS: list[dict[str, Any]] = [
 ]
 
 
-class Rows:
-    """Log-ins as rows: the cookie `session` names one."""
-
-    def __init__(self, connections: Connections, clock: FrozenClock) -> None:
-        self._connections = connections
-        self._clock = clock
-
-    async def prepare(self) -> None:
-        async with self._connections.session() as connection:
-            await connection.execute(
-                "create table if not exists login_session (id text primary key, login jsonb, expires timestamptz, ended timestamptz)"
-            )
-
-    async def begin(self, login: LogIn, minutes: int = 60) -> str:
-        name = secrets.token_urlsafe(16)
-        told = {
-            **{
-                key: getattr(login, key)
-                for key in ("subject", "idp", "person", "organisation", "role", "authorisation", "name")
-            },
-            "kind": login.kind.value,
-            "at": login.at.isoformat(),
-            "assurance": int(login.assurance),
-        }
-        async with self._connections.session() as connection:
-            await connection.execute(
-                "insert into login_session values ($1, $2, $3, null)",
-                name,
-                json.dumps(told),
-                self._clock.now() + dt.timedelta(minutes=minutes),
-            )
-        return name
-
-    async def end(self, name: str) -> None:
-        async with self._connections.session() as connection:
-            await connection.execute("update login_session set ended = now() where id = $1", name)
-
-    async def of_cookies(self, cookies: Mapping[str, str]) -> Session | None:
-        async with self._connections.session() as connection:
-            row = await connection.fetchrow(
-                "select * from login_session where id = $1 and ended is null and expires > $2",
-                cookies.get("session", ""),
-                self._clock.now(),
-            )
-        if row is None:
-            return None
-        told = json.loads(row["login"])
-        told |= {
-            "kind": Kind(told["kind"]),
-            "at": dt.datetime.fromisoformat(told["at"]),
-            "assurance": Assurance(told["assurance"]),
-        }
-        return Session(row["id"], LogIn(**told), row["expires"])
-
-    async def alive(self, session: str) -> bool:
-        return await self.of_cookies({"session": session}) is not None
-
-
 class Family:
     """One citizen has one child; professionals find by a word."""
 
@@ -222,7 +167,8 @@ class World:
     server: OAuth
     http: httpx.AsyncClient
     clock: FrozenClock
-    rows: Rows
+    sessions: LoginSessions
+    rows: PostgresSessions
     grants: PostgresGrants
     sealer: Sealer
     folder: Path
@@ -269,9 +215,11 @@ class World:
     # ── users ────────────────────────────────────────────────────────────────────────
 
     async def log_in(self, login: LogIn) -> str:
-        name = await self.rows.begin(login)
-        self.http.cookies.set("session", name)
-        return name
+        begun = await self.sessions.begin(login, id_token="", until=None, cookies={})
+        assert begun is not None
+        value, session = begun
+        self.http.cookies.set(self.sessions.cookie, value)
+        return session.id
 
     def request(self, client: str = "app", **more: str | None) -> dict[str, str]:
         verifier = secrets.token_urlsafe(48)
@@ -374,8 +322,10 @@ async def world(url: str, schema: str, folder: Path, *, outbound: Outbound | Non
     grants, connections = PostgresGrants(url, schema=schema), Connections(url, schema, size=4)
     await grants.start()
     await connections.open()
-    rows = Rows(connections, clock)
-    await rows.prepare()
+    rows = PostgresSessions(url, schema=schema)
+    await rows.start()
+    limits = Limits(dt.timedelta(minutes=30), dt.timedelta(hours=8))
+    sessions = LoginSessions(rows, ids=Ids(b"0123456789abcdef"), clock=clock, limits=limits, secure=True)
     async with connections.session() as connection:
         await connection.execute("truncate grant_single, grant_family, grant_refresh, grant_revoked, login_session")
         # a key takes long to make: the first one may stay
@@ -385,7 +335,7 @@ async def world(url: str, schema: str, folder: Path, *, outbound: Outbound | Non
         address=ADDRESS,
         registry=Registry(folder),
         grants=grants,
-        sessions=rows,
+        sessions=sessions,
         then=sealer,
         derive=lambda purpose: hashlib.sha256(purpose.encode()).digest(),
         clock=clock,
@@ -396,7 +346,8 @@ async def world(url: str, schema: str, folder: Path, *, outbound: Outbound | Non
     transport = httpx.ASGITransport(Starlette(routes=server.endpoint.routes()))
     async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as http:
         try:
-            yield World(server, http, clock, rows, grants, sealer, folder)
+            yield World(server, http, clock, sessions, rows, grants, sealer, folder)
         finally:
             await grants.stop()
+            await rows.stop()
             await connections.close()
