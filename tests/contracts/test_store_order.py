@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.errors import Fenced
 from gateway.model import Mode, Position
 from gateway.store.order import Entry, Opening, Run, packed, runs_of, unpacked
-from gateway.store.port import Advance, Batch, Lease, MessageState, MessageWrite
+from gateway.store.port import Advance, Batch, Lease, MessageState, MessageWrite, Write
 from gateway.store.postgres.store import PostgresStore
 from tests.contracts.stores import batch, message, observation, open_store, raw, write
 
@@ -23,6 +23,10 @@ WANTED = [("raw.f", part) for part in range(PARTS)]
 WAITS = """
     select exists (select from pg_stat_activity
                     where query like '%select enter_order(%' and $1 = any (pg_blocking_pids(pid)))
+"""
+ROW_WAITED_FOR = """
+    select exists (select from pg_stat_activity
+                    where query like '%from resource where%for update%' and cardinality(pg_blocking_pids(pid)) > 0)
 """
 _examples = itertools.count(1)
 
@@ -190,6 +194,60 @@ async def test_an_envelope_that_was_used_meanwhile_is_seen(store, database):
 
     applied = await meanwhile(store, database.url, advanced([letter], leases), duplicate_in_it)
     assert applied.messages[0].state is MessageState.REJECTED
+
+
+async def test_a_letter_that_came_in_a_good_envelope_meanwhile_is_seen_by_the_one_that_is_refused_for_its_own(
+    store, database
+):
+    leases = await claimed(store, "w", [0])
+    await store.order.begin(None)
+    await store.apply(batch(message(write(observation("a")), feed="f", letter="known", envelope="used")))
+    letter = message(write(observation("b")), feed="f", offset=0, letter="new", envelope="used")
+
+    async def sent_well() -> None:
+        again = await store.apply(batch(message(write(observation("b")), feed="f", part=1, letter="new")))
+        assert again.messages[0].state is MessageState.STORED
+
+    applied = await meanwhile(store, database.url, advanced([letter], leases), sent_well)
+    assert applied.messages[0].state is MessageState.DUPLICATE, "in the book it comes after the letter it repeats"
+
+
+async def test_what_a_mention_met_in_a_transaction_that_came_to_nothing_is_not_remembered(store, database):
+    """Of two mentions of one day the greater text holds. The first try has `3` before `2`; in the second `2` meets `1`."""
+    leases = await claimed(store, "w", [0])
+    await store.order.begin(None)
+    organisation = {"resourceType": "Organization", "id": "o", "name": "One"}
+    await store.apply(
+        batch(
+            message(write(organisation, mode=Mode.MERGE)),
+            message(write(observation("a")), feed="f", letter="known", envelope="other"),
+        )
+    )
+
+    def mentioned(alias: str) -> Write:
+        return write({**organisation, "alias": [alias]}, mode=Mode.ENSURE)
+
+    planned = [
+        message(mentioned("3"), feed="f", offset=0, letter="refused in the end", envelope="used meanwhile"),
+        message(mentioned("2"), feed="f", offset=1),
+    ]
+    waiting: list[asyncio.Task[Any]] = []
+
+    async def another_comes_first() -> None:
+        waiting.append(asyncio.create_task(store.apply(batch(message(mentioned("1"))))))
+        async with raw(database.url) as looking:
+            while not await looking.fetchval(ROW_WAITED_FOR):
+                assert not waiting[0].done(), waiting
+                await asyncio.sleep(0.01)
+        await store.apply(batch(message(feed="f", part=1, letter="known", envelope="used meanwhile")))
+
+    applied = await meanwhile(store, database.url, advanced(planned, leases), another_comes_first)
+    await waiting[0]
+    assert [one.state for one in applied.messages] == [MessageState.REJECTED, MessageState.STORED]
+    assert applied.messages[1].versions == (("Organization", "o", 3),)
+    stored = await store.read("Organization", "o")
+    assert stored is not None
+    assert b'"alias":["2"]' in stored.body
 
 
 async def test_only_what_moves_a_position_is_entered_and_a_repeated_batch_is_not(store):

@@ -21,9 +21,13 @@ async def enter(connection: Connection, messages: Sequence[MessageWrite], rows: 
 
     Rows that are written are locked before, and who writes new ones meets a unique index. What was only read, and
     found to need no change, may have been changed since: the book would then say another order than what happened.
+    The same goes for what was found absent and is not written: an envelope in no other letter, the letter of a message
+    that was refused for its envelope.
     """
     read = [row for row in rows if row.stored_version and not row.changed and not row.noted]
-    new = [mark for mark in map(Marks.of, (one for one in messages if one.envelope)) if inbox.unseen(mark)]
+    marks = [Marks.of(message) for message in messages if message.envelope]
+    new = [mark for mark in marks if inbox.unseen(mark)]
+    refused = [mark.letter for mark in marks if mark.letter not in inbox.letters]
     entry = packed(runs_of(message.source for message in messages))
     stands: bool = await connection.fetchval(
         _SQL["enter"],
@@ -33,6 +37,8 @@ async def enter(connection: Connection, messages: Sequence[MessageWrite], rows: 
         [mark.envelope for mark in new],
         [mark.letter for mark in new],
     )
+    if stands and refused:  # seldom: a trip of its own, so that the others pay nothing
+        stands = await connection.fetchval(_SQL["unused"], refused)
     return stands
 
 

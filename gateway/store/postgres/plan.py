@@ -28,8 +28,9 @@ MESSAGE_COLUMNS = (
 OUTBOX_COLUMNS = ("seq", "message", "part", "version", "type", "id")
 
 State = dict[str, list[Any]]
-Mention = tuple[int, str, bytes, dt.date, int, str | None]
-"""A mention that says nothing new: type, id, its digest, its day, and the version and state that it met."""
+Mention = tuple[int, str, bytes, dt.date, bytes, str | None]
+"""A mention that says nothing new: type, id, its digest, its day, and the digest and state of the content that it met.
+Not the version: one that was planned and came to nothing may have had another content under the same number."""
 Extract = Callable[[Resource], Index]
 
 _REUSED = Reason(
@@ -236,14 +237,8 @@ class Plan:
             return True
         mention: Mention | None = None
         if write.mode is Mode.ENSURE:  # counts by its day (fhir.merge), so that most of a day's mentions are equal
-            mention = (
-                row.type,
-                row.id,
-                write.digest,
-                write.event_time.astimezone(dt.UTC).date(),
-                row.version,
-                row.state,
-            )
+            day = write.event_time.astimezone(dt.UTC).date()
+            mention = (row.type, row.id, write.digest, day, row.digest, row.state)
             if mention in self.mentions:
                 return False
         stored, known = self._known(row)

@@ -4,6 +4,10 @@
 -- $1 the entry; what was read and not locked: $2 rids, $3 their xmin; $4 envelopes, $5 the letters they came around.
 select enter_order($1, $2, $3, $4, $5);
 
+-- name: unused
+-- After `enter`, under its lock: $1 letters that no message stood for; whether that is still so.
+select not exists (select from message where letter = any($1::bytea[]) and first);
+
 -- name: book
 select name, follows, last from order_book;
 
