@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -245,6 +246,17 @@ GOOD = 'issuer = "https://op.example"\nprofile = "neb"\nclient_id = "g"\nclient_
 def test_a_file_is_read_and_its_paths_are_beside_it(tmp_path):
     (tmp_path / "login.toml").write_text(f"[mitid]\n{GOOD}")
     assert providers.read(tmp_path / "login.toml", production=True)["mitid"].client_key == tmp_path / "k.json"
+
+
+def test_the_file_of_the_how_to_can_be_used(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/how-to/mitid.md").read_text("utf-8")
+    (tmp_path / "login.toml").write_text(text.split("```toml\n")[1].split("```")[0])
+    found = providers.read(tmp_path / "login.toml", production=True)
+    assert {name: each.profile for name, each in found.items()} == {
+        "mitid": "neb",
+        "mitid-erhverv": "neb",
+        "region": "oidc",
+    }
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,14 @@ async def test_a_log_in_that_takes_too_long_has_expired(at_op, op, clock):
     await refused(at_op, await back(at_op, op, asked), "gone")
 
 
+async def test_log_ins_that_were_begun_and_left_do_not_pile_up(at_op, op):
+    asked = [await leave(at_op) for _ in range(8)]
+    under_way = [name for name in dict(at_op.cookies) if "-login-" in name]
+    assert len(under_way) == 4
+    await refused(at_op, await back(at_op, op, asked[0]), "gone")
+    assert (await back(at_op, op, asked[-2])).url.path == "/login/done", "two tabs at once"
+
+
 async def test_two_providers_are_not_mixed_up(at_op, op, other_op):
     """RFC 9700 §4.4: an answer of one provider at the address, or with the name, of another."""
     asked = await leave(at_op, "mitid")

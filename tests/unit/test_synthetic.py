@@ -13,9 +13,10 @@ import pytest
 from gateway.clock import FrozenClock
 from gateway.fhir.ids import Ids
 from gateway.formats import json
+from gateway.identity.people import PEOPLE, record
 from gateway.model import Feed, Lane, RawMessage
 from gateway.translate import feeds, registry
-from synthetic import Citizens, Home, Hospital, Laboratory, Municipality
+from synthetic import Citizens, Home, Hospital, Laboratory, Municipality, cast
 
 MORNING = dt.datetime(2026, 11, 22, 8, 30, tzinfo=dt.UTC)
 
@@ -175,3 +176,47 @@ def test_a_citizen_is_a_value():
     citizen = Citizens(1, 1)[0]
     assert replace(citizen) == citizen
     assert importlib.import_module("synthetic").__doc__
+
+
+CAST_KINDS = {"adt": ("hospital", "application/hl7-v2"), "oru": ("hospital", "application/hl7-v2"), "observation": ("municipal", "application/fhir+json"), "home": ("home", "application/json")}  # fmt: skip
+
+
+def test_the_people_whom_one_can_log_in_as_are_citizens_of_the_demo(stations):
+    """Whatever the demo sends first is taken, and is about the records that log-ins of the same people lead to."""
+    ids = Ids(b"a secret of the tests alone")
+    records: dict[str, set[str]] = {}
+    for source, messages in cast.beginnings(RunningClock()).items():
+        feed, content_type = CAST_KINDS[source]
+        for body in messages:
+            made = stations[feed].adapter
+            for piece in made.split(body, content_type, stations[feed].feed):
+                raw = RawMessage(
+                    feed,
+                    "receipt",
+                    piece.body,
+                    content_type,
+                    Lane("0" * 32),
+                    MORNING + dt.timedelta(days=1),
+                    piece.control_id,
+                )
+                told = made.translate(raw, stations[feed].context)
+                assert not told.reasons, told.reasons
+                about = {
+                    f"Patient/{change.resource['id']}"
+                    for change in told.changes
+                    if change.resource["resourceType"] == "Patient"
+                }
+                records.setdefault(source, set()).update(about)
+    people = {name: record(person, ids) for name, person in PEOPLE.items() if person.cpr and not person.acts_for}
+    assert records["home"] == set(people.values())
+    assert records["adt"] == records["oru"] == {people["citizen-1"], people["citizen-4"], people["child"]}
+    assert records["observation"] == {people["citizen-1"], people["citizen-2"]}
+
+
+def test_the_cast_has_test_numbers_and_no_number_of_a_population():
+    numbers = [citizen.cpr for citizen in cast.cast()]
+    assert len(set(numbers)) == len(numbers)
+    assert all(re.fullmatch(r"\d{6}99\d\d", number) for number in numbers)
+    assert not {citizen.number for citizen in cast.cast()} & {citizen.number for citizen in Citizens(1, 5000)}
+    ages = {citizen.given: (MORNING.date() - citizen.born).days / 365.25 for citizen in cast.cast()}
+    assert ages["Barn"] < 15 < ages["Ung"] < 18

@@ -40,6 +40,8 @@ from gateway.identity.session import Session
 from gateway.observe import events
 
 FLOW_LIFETIME: Final = dt.timedelta(minutes=15)
+FLOWS_MAX: Final = 4
+"""Log-ins under way in one browser: abandoned ones would make its requests longer and longer."""
 _STATE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _ZONE: Final = ZoneInfo("Europe/Copenhagen")
 
@@ -85,7 +87,7 @@ class LoginDoor:
         fitting = [name for name, each in self._relying.items() if any(map(each.provider.takes, _kinds(asked)))]
         names = [hinted] if hinted in self._relying else fitting or list(self._relying)
         if len(names) == 1:
-            return await self._leave(names[0], asked, session)
+            return await self._leave(names[0], asked, session, request.cookies)
         return self._choice(asked, names)
 
     def _choice(self, asked: Asked, names: Sequence[str]) -> Response:
@@ -97,7 +99,7 @@ class LoginDoor:
         body = [pages.paragraph(TEXTS["choose_text"][asked.language]), pages.choices(links)]
         return pages.page(asked.language, TEXTS["choose"][asked.language], body, other=self._other(asked))
 
-    async def _leave(self, name: str, asked: Asked, session: Session | None) -> Response:
+    async def _leave(self, name: str, asked: Asked, session: Session | None, cookies: Mapping[str, str]) -> Response:
         """Send the browser to a provider, with what its answer must match in a cookie."""
         relying = self._relying[name]
         kind = next((each for each in _kinds(asked) if relying.provider.takes(each)), Kind.STAFF)
@@ -108,6 +110,8 @@ class LoginDoor:
         answer = go(await relying.address(wish, flow.own))
         sealed = self._flows.seal(flow.as_json(), FLOW_LIFETIME)
         self._set(answer, self._flow_cookie(flow.own.state), sealed, int(FLOW_LIFETIME.total_seconds()))
+        for old in [each for each in cookies if each.startswith(self._flow_cookie(""))][: -(FLOWS_MAX - 1)]:
+            answer.delete_cookie(old, path="/", secure=self._secure, httponly=True)
         return answer
 
     async def _callback(self, request: Request) -> Response:
