@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from gateway.app import doors, garbage, ports, processes, web, workers
+from gateway.app import auditing, doors, garbage, ports, processes, web, workers
 from gateway.app import parts as root
 from gateway.app.bugs import where
 from gateway.app.servers import servers_of
@@ -121,6 +121,8 @@ class _Family:
             if not translators:
                 await self._role("translate", functools.partial(workers.translate, parts, owner))
             await self._role("lag", functools.partial(_measure_lag, parts))
+        if roles & HTTP_ROLES:
+            await self._role("audit", functools.partial(auditing.keep, parts))
         await self._role("expire", functools.partial(_expire, parts))
 
     async def listening(self) -> socket.socket:

@@ -13,9 +13,10 @@ from typing import Any
 import uvicorn
 from starlette.routing import BaseRoute
 
-from gateway.app import doors, messages
+from gateway.app import auditing, doors, messages
 from gateway.app.one_write import OneWriteProtocol
 from gateway.app.parts import Parts
+from gateway.audit.ledger import Ledger
 from gateway.errors import Misconfigured
 from gateway.formats.packed import Limits
 from gateway.identity.local import LocalIssuer
@@ -25,6 +26,7 @@ from gateway.receive.intake import Intake
 from gateway.receive.receipts import Receipts
 from gateway.serve import validating
 from gateway.serve.api import ROOT, FhirApi
+from gateway.serve.auditing import Auditor
 from gateway.serve.operations import operations
 from gateway.serve.operations.stored_terminology import StoredTerminology
 from gateway.serve.paging import Pages
@@ -55,7 +57,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: Receipts) -> tuple[Any, Health]:
+def application(
+    parts: Parts, roles: frozenset[str], intake: Intake, receipts: Receipts, audit: Ledger
+) -> tuple[Any, Health]:
     """Return the ASGI application of these roles, and its health pages."""
     from gateway.serve import framework  # noqa: PLC0415  FastAPI takes half a second: `prepare` has begun with it
 
@@ -63,12 +67,14 @@ def application(parts: Parts, roles: frozenset[str], intake: Intake, receipts: R
     routes: list[BaseRoute] = list(health.routes())
     if "receive" in roles:
         routes += doors.http_door(parts, intake, receipts).routes()
-    fhir = fhir_api(parts, intake if "receive" in roles else None) if "serve" in roles else None
+    fhir = fhir_api(parts, intake if "receive" in roles else None, audit) if "serve" in roles else None
     return framework.application(routes, fhir), health
 
 
-def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
-    """Return the FHIR API over these parts; `intake` is what $process-message hands messages to."""
+def fhir_api(parts: Parts, intake: Intake | None, audit: Ledger) -> FhirApi:
+    """Return the FHIR API over these parts; `intake` is what $process-message hands messages to, `audit` writes down who
+    was shown what.
+    """
     settings, clock = parts.settings, parts.clock
     address, secret = settings.public_url or f"http://{settings.http}", parts.ids.derive("pages")
     shelf = Shelf(MAPPINGS, tables.load(MAPPINGS))
@@ -93,6 +99,7 @@ def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
         limits=Limits.of(settings),
         codes=StoredTerminology(PermittedStore(parts.store), shelf).for_search,
         operations=[*rows, (validating.OPERATION, check)],
+        audit=Auditor(audit, secret=parts.ids.derive("audit"), clock=clock, tell=parts.tell),
     )
 
 
@@ -104,9 +111,16 @@ async def prepare() -> None:
 @contextlib.asynccontextmanager
 async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket) -> AsyncIterator[Served]:
     """Serve HTTP inside the block, on a socket that `listen` gave; closes it in the end."""
-    receipts = Receipts(parts.ids.derive("receipts"))
-    intake = doors.intake_of(parts, receipts)
-    app, health = application(parts, roles, intake, receipts)
+    async with auditing.opened(parts) as audit:
+        receipts = Receipts(parts.ids.derive("receipts"))
+        intake = doors.intake_of(parts, receipts)
+        app, health = application(parts, roles, intake, receipts, audit)
+        async with _serving(app, health, listening):
+            yield Served(address_of(listening), intake)
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: Any, health: Health, listening: socket.socket) -> AsyncIterator[None]:
     server = _Server(
         uvicorn.Config(
             app,
@@ -126,7 +140,7 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn announces its start in no other way
             await asyncio.sleep(0.01)
-        yield Served(address_of(listening), intake)
+        yield
     finally:
         health.draining = True
         server.should_exit = True

@@ -20,9 +20,10 @@ from gateway.identity import Principal
 from gateway.observe import events
 from gateway.serve import answer as answers
 from gateway.serve import body as bodies
-from gateway.serve import media, operation, read, sending
+from gateway.serve import media, operation, read, seen, sending
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking, Receive, Scope, Send, form, pairs_of
+from gateway.serve.auditing import Auditor
 from gateway.serve.create import CreateHandler
 from gateway.serve.delete import DeleteHandler
 from gateway.serve.history import HistoryHandler
@@ -70,7 +71,8 @@ class FhirApi:
 
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
     (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons.
-    `operations` are rows with their handlers; `codes` fetches what searches by `:in`, `:below` … need.
+    `operations` are rows with their handlers; `codes` fetches what searches by `:in`, `:below` … need. `audit` writes
+    down who was shown what, before it is shown.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class FhirApi:
         limits: Limits | None = None,
         operations: Sequence[tuple[Operation, operation.Handler]] = (),
         codes: Codes | None = None,
+        audit: Auditor | None = None,
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
@@ -93,6 +96,7 @@ class FhirApi:
         self._identity = identity
         self._tell = tell
         self._limits = limits or Limits()
+        self._audit = audit
         self.operations = tuple(row for row, _ in operations)
         self.routes = Routes((*TABLE, *(route for row in self.operations for route in operation.rows(row))))
         self._operations = {
@@ -133,8 +137,9 @@ class FhirApi:
         begun = time.perf_counter()
         interaction, kind = Interaction.UNKNOWN, ""
         headers, wanted, indented = dict(scope["headers"]), media.JSON, False
+        asking, noted, why = Asking(Matched(TABLE[0]), headers, []), seen.begin(), ""
         try:
-            asking = Asking(Matched(TABLE[0]), headers, pairs_of(scope["query_string"]))
+            asking.pairs = pairs_of(scope["query_string"])
             wanted = media.wanted(asking.header(b"accept"), asking.take("_format"))
             indented = asking.take("_pretty") == "true"
             path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(ROOT)
@@ -144,12 +149,16 @@ class FhirApi:
                 asking.actor = self._identity.authorise(asking.header(b"authorization")).actor
             if scope["method"] in _BODIES:
                 await self._take_in(asking, receive)
+            if self._audit is not None:
+                await self._audit.intend(scope, asking)
             answer = await self._handle(asking.actor, asking)
             if b"prefer" in headers and interaction in _PREFERS_HANDLING:
                 answer.headers += answers.handling_applied(asking.preference("handling"))
         except Exception as error:  # noqa: BLE001 - the last place where a bug can become an answer
-            answer = answers.refusal(error)
+            answer, why = answers.refusal(error), answers.why(error)
             self._note(error, interaction)
+        if self._audit is not None:
+            answer = await self._audit.record(scope, asking, noted, answer, why)
         status = await sending.send(send, answer, headers, wanted, indented=indented, head=scope["method"] == "HEAD")
         self._tell(events.RequestAnswered(interaction.value, kind, status, time.perf_counter() - begun))
 

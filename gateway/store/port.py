@@ -43,6 +43,8 @@ class Version:
     deleted: bool = False
     lane: str = ""
     message: str = ""  # the receipt of the message that made this version
+    patient: int | None = None
+    """Whom it is about: `reference('patient', 'Patient/…')`; of a deletion, whom what was deleted was about."""
 
 
 @dataclass(frozen=True, slots=True)

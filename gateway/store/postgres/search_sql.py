@@ -21,7 +21,7 @@ from gateway.store.postgres.search_plan import Branch, Plan
 from gateway.store.postgres.search_scope import Scope, Statement
 from gateway.store.postgres.search_terms import holds
 
-_COLUMNS: Final = "r.rid, r.version, r.updated, r.id, r.lane, r.body"
+_COLUMNS: Final = "r.rid, r.version, r.updated, r.id, r.lane, r.patient, r.body"
 
 
 def page(query: Query, scope: Scope, told: Sequence[Term] = ()) -> Statement:
