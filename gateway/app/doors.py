@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from starlette.requests import Request
 
 from gateway.app.parts import Parts
+from gateway.audit import Event
+from gateway.audit.ledger import Ledger
 from gateway.errors import Misconfigured
 from gateway.identity.local import LocalIssuer
 from gateway.identity.principal import Principal
@@ -23,9 +26,25 @@ from gateway.receive.receipts import Receipts
 from gateway.settings import Settings
 from gateway.store.port import MessageRow
 
+RECEIPTS_NOTED: Final = 20
 
-def intake_of(parts: Parts, receipts: Receipts) -> Intake:
-    """Return what all doors of this process share."""
+
+def intake_of(parts: Parts, receipts: Receipts, audit: Ledger) -> Intake:
+    """Return what all doors of this process share; `audit` has on record what was posted, before it is acknowledged."""
+
+    async def posted(feed: str, door: str, sender: str, receipts: Sequence[str]) -> None:
+        await audit.write(
+            {
+                "event": Event.POSTED,
+                "status": 202,
+                "door": door,
+                "type": feed,
+                "client": sender,
+                "count": len(receipts),
+                "more": {"receipts": receipts[:RECEIPTS_NOTED]},
+            }
+        )
+
     return Intake(
         [Inlet(station.feed, station.adapter.split) for station in parts.stations.values()],
         backbone=parts.backbone,
@@ -34,6 +53,7 @@ def intake_of(parts: Parts, receipts: Receipts) -> Intake:
         clock=parts.clock,
         tell=parts.tell,
         limits=Limits.of(parts.settings),
+        posted=posted,
     )
 
 

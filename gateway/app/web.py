@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.routing import BaseRoute
 
-from gateway.app import auditing, doors, messages
+from gateway.app import auditing, doors, messages, names
 from gateway.app.one_write import OneWriteProtocol
 from gateway.app.parts import Parts
 from gateway.audit.ledger import Ledger
@@ -26,9 +26,11 @@ from gateway.receive.intake import Intake
 from gateway.receive.receipts import Receipts
 from gateway.serve import validating
 from gateway.serve.api import ROOT, FhirApi
+from gateway.serve.audit_events import AuditEvents
 from gateway.serve.auditing import Auditor
-from gateway.serve.operations import operations
+from gateway.serve.operations import operations, who_has_seen
 from gateway.serve.operations.stored_terminology import StoredTerminology
+from gateway.serve.operations.who_has_seen import WhoHasSeenHandler
 from gateway.serve.paging import Pages
 from gateway.serve.permitted import PermittedStore
 from gateway.terminology import tables
@@ -77,17 +79,20 @@ def fhir_api(parts: Parts, intake: Intake | None, audit: Ledger) -> FhirApi:
     """
     settings, clock = parts.settings, parts.clock
     address, secret = settings.public_url or f"http://{settings.http}", parts.ids.derive("pages")
+    base = address.rstrip("/") + ROOT
     shelf = Shelf(MAPPINGS, tables.load(MAPPINGS))
     rows = operations(
         parts.store,
         shelf=shelf,
         pages=Pages(secret, clock),
-        base=address.rstrip("/") + ROOT,
+        base=base,
         clock=clock,
         deliver=messages.door(intake, parts.store.message, feed=MESSAGE_FEED) if intake else None,
         message_feed=MESSAGE_FEED,
     )
     check = validating.ValidateHandler(PermittedStore(parts.store), MAPPINGS / "profiles", settings.package_files())
+    view = AuditEvents(audit.store, Pages(secret, clock), base, clock)
+    seen = WhoHasSeenHandler(view, PermittedStore(parts.store), Pages(secret, clock), names.of(parts.store), base)
     return FhirApi(
         parts.store,
         identity=LocalIssuer.open(settings, clock).verifier(),
@@ -98,8 +103,9 @@ def fhir_api(parts: Parts, intake: Intake | None, audit: Ledger) -> FhirApi:
         clock=clock,
         limits=Limits.of(settings),
         codes=StoredTerminology(PermittedStore(parts.store), shelf).for_search,
-        operations=[*rows, (validating.OPERATION, check)],
-        audit=Auditor(audit, secret=parts.ids.derive("audit"), clock=clock, tell=parts.tell),
+        operations=[*rows, (validating.OPERATION, check), (who_has_seen.OPERATION, seen)],
+        views={"AuditEvent": view},
+        audit=Auditor(audit, secret=parts.ids.derive("audit"), tell=parts.tell),
     )
 
 
@@ -113,7 +119,7 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
     """Serve HTTP inside the block, on a socket that `listen` gave; closes it in the end."""
     async with auditing.opened(parts) as audit:
         receipts = Receipts(parts.ids.derive("receipts"))
-        intake = doors.intake_of(parts, receipts)
+        intake = doors.intake_of(parts, receipts, audit)
         app, health = application(parts, roles, intake, receipts, audit)
         async with _serving(app, health, listening):
             yield Served(address_of(listening), intake)

@@ -6,11 +6,14 @@ few hashes that one record is among those whose root was signed.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Sequence
 from typing import Final
 
 HASH_BYTES: Final = 32
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
 _BEGINNING: Final = b"sundbro audit chain 1\0"
 
 
@@ -19,13 +22,18 @@ def beginning(name: str) -> bytes:
     return hashlib.sha256(_BEGINNING + name.encode()).digest()
 
 
-def linked(before: bytes, seq: int, event: bytes, commitment: bytes) -> bytes:
-    """Return a record's hash: SHA-256(before ‖ seq as 8 bytes ‖ commitment ‖ event); see `commitment`."""
-    return hashlib.sha256(b"".join((before, seq.to_bytes(8, "big"), commitment, event))).digest()
+def linked(before: bytes, seq: int, at: bytes, event: bytes, commitment: bytes) -> bytes:
+    """Return a record's hash: SHA-256(before ‖ seq as 8 bytes ‖ at ‖ commitment ‖ event); see `moment`, `commitment`."""
+    return hashlib.sha256(before + seq.to_bytes(8, "big") + at + commitment + event).digest()
+
+
+def moment(at: dt.datetime) -> bytes:
+    """Return a moment as the chain has it: microseconds since 1970, 8 bytes."""
+    return ((at - _EPOCH) // _MICROSECOND).to_bytes(8, "big")
 
 
 def commitment(personal: bytes) -> bytes:
-    """Return what stands for `personal`, salt and all, in the chain."""
+    """Return what stands for a line of `personal`, salt and all, in the chain."""
     return hashlib.sha256(personal).digest()
 
 

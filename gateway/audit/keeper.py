@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.audit import chain as links
+from gateway.audit.block import hashes as hashes_of
 from gateway.audit.checkpoint import Checkpoint, Key, stamp
-from gateway.audit.ledger import CHECKPOINT_RECORDS, CHECKPOINT_SECONDS, Ledger
-from gateway.audit.record import Record
+from gateway.audit.ledger import CHECKPOINT_SECONDS, Ledger
 from gateway.audit.vocabulary import Event
 from gateway.audit.witness import Witness
 from gateway.clock import Clock
@@ -24,6 +24,7 @@ from gateway.store.ledger import Chain, CheckpointRow, Forked, LedgerStore
 
 TICK_SECONDS: Final = 1.0
 ORPHAN_AFTER: Final = dt.timedelta(seconds=3 * CHECKPOINT_SECONDS)
+ADOPT_BLOCKS: Final = 500
 SEND_AT_ONCE: Final = 50
 SEND_AGAIN_SECONDS: Final = 15.0
 RETENTION_EVERY: Final = dt.timedelta(hours=24)
@@ -99,43 +100,28 @@ class Keeper:
             with contextlib.suppress(Incorrect):
                 before = Checkpoint.read(row.body, {self.key.name: self.key.public}).digest
             number, upto = row.number, row.upto
-        while True:
-            rows = await self.store.rows(chain.number, upto, CHECKPOINT_RECORDS)
-            closed = len(rows) < CHECKPOINT_RECORDS
-            head = rows[-1].hash if rows else b""
-            if not rows:
-                return
-            now = self.clock.now()
-            number, first, upto = number + 1, upto + 1, rows[-1].seq
+        while blocks := await self.store.blocks(chain.number, upto, ADOPT_BLOCKS):
+            now, first = self.clock.now(), upto + 1
+            closed = len(blocks) < ADOPT_BLOCKS
+            hashes = [one for block in blocks for one in hashes_of(block)]
+            number, upto = number + 1, blocks[-1].upto
+            head, root = hashes[-1].hex(), links.root(hashes).hex()
             made = Checkpoint(
-                chain.number,
-                chain.name,
-                number,
-                first,
-                upto,
-                head.hex(),
-                links.root([one.hash for one in rows]).hex(),
-                before,
-                stamp(now),
-                closed,
-            )
+                chain.number, chain.name, number, first, upto, head, root, before, stamp(now), closed
+            )  # fmt: skip
             before = made.digest
-            await self.store.checkpoint(
-                CheckpointRow(chain.number, number, upto, now, closed, made.line(self.key)), list(self.witnesses)
-            )
-            if closed:
-                return
+            row = CheckpointRow(chain.number, number, upto, now, closed, made.line(self.key))
+            await self.store.checkpoint(row, list(self.witnesses))
 
     async def forget(self) -> int:
-        """Delete what retention ends, with a record of each deletion before it; return how many records went."""
+        """Delete what retention ends, with a record of each deletion before it; return how many blocks went."""
         now = self.clock.now()
         if self.retention is None or (self.looked is not None and now - self.looked < RETENTION_EVERY):
             return 0
         self.looked = now
         gone = 0
         for chain, upto in await self.store.prunable(now - self.retention):
-            await self.ledger.write(
-                Record(Event.PRUNED, now, 200, door="ledger", client="sundbro", more={"chain": chain, "upto": upto})
-            )
+            more = {"chain": chain, "upto": upto}
+            await self.ledger.write({"event": Event.PRUNED, "status": 200, "door": "ledger", "more": more})
             gone += await self.store.prune(chain, upto)
         return gone

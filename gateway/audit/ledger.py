@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from gateway.audit import chain as links
+from gateway.audit.block import hashes as hashes_of
 from gateway.audit.checkpoint import Checkpoint, Key, stamp
-from gateway.audit.record import SALT_BYTES, Record, Who, encode
+from gateway.audit.record import NOBODY, SALT_DIGITS, Who, concerned, encode
 from gateway.clock import Clock
 from gateway.errors import Unavailable
-from gateway.store.ledger import Chain, CheckpointRow, Forked, LedgerRow, LedgerStore
+from gateway.store.ledger import Block, Chain, CheckpointRow, Forked, LedgerStore
 from gateway.store.postgres.trips import Trips
 
 CHECKPOINT_RECORDS: Final = 1000
@@ -46,71 +47,75 @@ class _Head:
     """Of the last checkpoint."""
 
 
-@dataclass(slots=True)
-class _Written:
-    """A record on its way."""
-
-    at: dt.datetime
-    event: bytes
-    personal: bytes
-    patients: tuple[int, ...]
+_Written = tuple[bytes, bytes, tuple[int, ...]]
+"""A record on its way: its two lines without the salt, and whom it concerns."""
 
 
 class Ledger:
     """Writes records. `witnesses` are the names that checkpoints are to be sent to."""
 
     def __init__(self, store: LedgerStore, key: Key, clock: Clock, witnesses: Sequence[str] = ()) -> None:
-        self._store = store
+        self.store = store
         self._key = key
         self._clock = clock
         self._witnesses = tuple(witnesses)
         self._head: _Head | None = None
-        self._uncertain: list[LedgerRow] = []
+        self._uncertain: Block | None = None
         self._sealing = asyncio.Lock()
         self._trips: Trips[_Written, None] = Trips(self._carry, drivers=1, most=GROUP_MAX)
 
-    async def write(self, record: Record, of: Who | None = None) -> None:
-        """Return when a record is durable. Raises Unavailable when it cannot be, or it is not known whether it is."""
-        event, personal = encode(record, of)
-        await self._trips.take(_Written(record.at, event, os.urandom(SALT_BYTES) + personal, record.patients))
+    async def write(self, given: Mapping[str, Any], of: Who = NOBODY) -> None:
+        """Return when a record is durable: the fields of `Record` by name, and who. Raises Unavailable when it cannot be,
+        or it is not known whether it is.
+        """
+        event, personal = encode(given, of)
+        await self._trips.take((event, personal, concerned(given.get("patients", ()), of.person)))
 
     async def _carry(self, written: Sequence[_Written]) -> Sequence[None]:
         head = await self._ready()
-        seq, before = head.seq, head.hash
-        rows: list[LedgerRow] = []
-        about: list[tuple[int, dt.datetime, int]] = []
-        for one in written:
+        seq, before, now = head.seq, head.hash, self._clock.now()
+        at, salts = links.moment(now), os.urandom(SALT_DIGITS // 2 * len(written)).hex().encode()
+        hashes: list[bytes] = []
+        personals: list[bytes] = []
+        patients: set[int] = set()
+        for place, (event, personal, whose) in enumerate(written):
             seq += 1
-            before = links.linked(before, seq, one.event, links.commitment(one.personal))
-            rows.append(LedgerRow(head.chain.number, seq, one.at, before, one.event, one.personal))
-            about += [(patient, one.at, seq) for patient in one.patients]
-        self._uncertain = rows
+            salted = salts[place * SALT_DIGITS : (place + 1) * SALT_DIGITS] + personal
+            before = links.linked(before, seq, at, event, links.commitment(salted))
+            personals.append(salted)
+            hashes.append(before)
+            patients.update(whose)
+        events = b"\n".join([event for event, _, _ in written])
+        block = Block(
+            head.chain.number, head.seq + 1, seq, now, list(patients), b"".join(hashes), events, b"\n".join(personals)
+        )
+        self._uncertain = block
         try:
             async with asyncio.timeout(WAIT_SECONDS_MAX):
-                await self._store.append(head.chain.number, rows, about)
+                await self.store.append(block)
         except TimeoutError:
             raise Unavailable("the audit ledger does not answer") from None
-        self._uncertain = []
-        self._advance(head, rows)
+        self._uncertain = None
+        self._advance(head, hashes)
         return [None] * len(written)
 
-    def _advance(self, head: _Head, rows: Sequence[LedgerRow]) -> None:
-        head.seq, head.hash = rows[-1].seq, rows[-1].hash
-        head.unsealed += [row.hash for row in rows]
+    def _advance(self, head: _Head, hashes: Sequence[bytes]) -> None:
+        head.seq, head.hash = head.seq + len(hashes), hashes[-1]
+        head.unsealed += hashes
         head.since = head.since or self._clock.now()
 
     async def _ready(self) -> _Head:
         """Return the head of a chain that can be added to: after a commit of which we did not hear, look first."""
         head = self._head
         if head is None:
-            chain = await self._store.begin()
+            chain = await self.store.begin()
             head = self._head = _Head(chain, 0, links.beginning(chain.name))
-        if self._uncertain:
-            there = await self._store.hashes(head.chain.number, head.seq, GROUP_MAX + 1)
-            if there and [one[2] for one in there] == [row.hash for row in self._uncertain]:
-                self._advance(head, self._uncertain)
-            self._uncertain = []
-            if there and there[-1][2] != head.hash:  # somebody else has written here
+        if self._uncertain is not None:
+            there = await self.store.blocks(head.chain.number, head.seq, 2)
+            if there and there[0].hashes == self._uncertain.hashes:
+                self._advance(head, hashes_of(there.pop(0)))
+            self._uncertain = None
+            if there:  # somebody else has written here, or what we gave up came late
                 self._head = None
                 return await self._ready()
         return head
@@ -141,7 +146,7 @@ class Ledger:
             )
             row = CheckpointRow(made.chain, made.number, made.upto, now, closing, made.line(self._key))
             try:
-                await self._store.checkpoint(row, self._witnesses)
+                await self.store.checkpoint(row, self._witnesses)
             except Forked:  # ours of a moment ago, of which we did not hear, or somebody took us for dead
                 await self._reseal(head)
                 return False
@@ -154,7 +159,7 @@ class Ledger:
 
     async def _reseal(self, head: _Head) -> None:
         """Take the last checkpoint that is there for the one we stand behind, if it is ours; else end this chain."""
-        row = await self._store.last_checkpoint(head.chain.number)
+        row = await self.store.last_checkpoint(head.chain.number)
         try:
             there = Checkpoint.read(row.body, {self._key.name: self._key.public}) if row else None
         except Exception:  # noqa: BLE001 - whatever it is, it is not ours

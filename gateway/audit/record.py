@@ -1,41 +1,43 @@
-"""One audit record as a value, and as the two byte strings that the ledger keeps. Pure: no clock, no randomness.
+"""One audit record as a value, and as the two lines of text that the ledger keeps of it. Pure: no clock, no randomness.
 
-`event` is what may stand for ever: what was done, when, how it ended, by which client and organisation, why. `personal` is
-what names somebody: the user, whose data, which resources, from where, in which words. The chain holds `event` and the
-SHA-256 of `personal`, which begins with 16 random bytes, so that `personal` can be erased and the chain still holds. No
-content of a resource and no person's number is in either: patients are `search.query.reference` hashes of Patient/<id>,
-whose ids are keyed hashes themselves; a search is a keyed hash with the names of its parameters.
+`event` is what may stand for ever: what was done, how it ended, by which client and organisation, why. `personal` is what
+names somebody: the user, whose data, which resources, from where, in which words. The chain holds the SHA-256 of `personal`,
+which begins with a salt, so that `personal` can be erased and the chain still holds. No content of a resource and no
+person's number is in either: patients are `search.query.reference` hashes of Patient/<id>, whose ids are keyed hashes
+themselves; a search is a keyed hash with the names of its parameters.
 
-Both are compact JSON whose names are the fields of `Record`, shortened as `_EVENT` and `_PERSONAL` say; what is empty is
-left out. The bytes themselves are what is hashed: nobody writes them again.
+Both are compact JSON, whose names are those of `Record` shortened (`_EVENT`, `_PERSONAL`); what is empty is left out. The
+lines themselves are what is hashed: nobody writes them again. When it was is the block's: records that are written together
+have one moment.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.access import Actor
 from gateway.audit.vocabulary import Event
 from gateway.formats import json
+from gateway.search.query import reference
 
-UTC = dt.UTC
-SALT_BYTES: Final = 16
+SALT_DIGITS: Final = 32
 REASON_CHARACTERS_MAX: Final = 500
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER: Final = re.compile(r"\d{6}[ -]?\d{4}")
 """What is shaped like a person's number, in words that a person wrote."""
-_EVENT: Final = (
-    ("e", "event"), ("s", "status"), ("w", "why"), ("d", "door"), ("y", "type"), ("c", "code"), ("n", "count"),
-    ("cl", "client"), ("k", "kind"), ("p", "purpose"), ("o", "organisation"), ("r", "role"), ("as", "assurance"),
-    ("ru", "rules"), ("na", "names"), ("tr", "trace"), ("en", "entries"), ("more", "more"),
-)  # fmt: skip
-_PERSONAL: Final = (
-    ("u", "subject"), ("au", "authorisation"), ("se", "session"), ("me", "person"), ("ob", "on_behalf_of"),
-    ("pt", "patients"), ("rs", "resources"), ("a", "address"), ("q", "asked"), ("ip", "source"), ("re", "reason"),
-)  # fmt: skip
+_EVENT: Final = {
+    "event": "e", "status": "s", "why": "w", "door": "d", "type": "y", "code": "c", "count": "n", "client": "cl",
+    "kind": "k", "purpose": "p", "organisation": "o", "role": "r", "assurance": "as", "rules": "ru", "names": "na",
+    "trace": "tr", "entries": "en", "more": "m",
+}  # fmt: skip
+_PERSONAL: Final = {
+    "subject": "u", "authorisation": "au", "session": "se", "person": "me", "on_behalf_of": "ob", "patients": "pt",
+    "resources": "rs", "address": "a", "asked": "q", "source": "ip", "reason": "re",
+}  # fmt: skip
+_LONG: Final = {short: name for name, short in (*_EVENT.items(), *_PERSONAL.items())}
+_ERASED: Final = b"-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +51,21 @@ class Entry:
 
 @dataclass(slots=True)
 class Record:
-    """One request. '' , 0 and () are what does not apply."""
+    """One request. What does not apply, or was erased, is empty."""
 
     event: Event
-    at: dt.datetime
-    """UTC, microseconds."""
-    status: int
+    status: int = 0
     """The HTTP status of the answer."""
     why: str = ""
     """The closed word of a refusal: `access.Why`."""
-    door: str = "fhir"
+    door: str = ""
+    """'' is the FHIR API; else the door of the feeds that it came by, or `ledger`."""
     type: str = ""
     """The resource type of the address; of a post, the feed."""
     code: str = ""
-    """Of an operation."""
+    """Of an operation; of what is intended, the interaction."""
     count: int = 0
-    """How many resources, or messages, the answer holds."""
+    """How many resources, or messages, there are."""
     client: str = ""
     kind: str = ""
     purpose: str = ""
@@ -78,8 +79,9 @@ class Record:
     trace: str = ""
     """W3C trace id, or the caller's X-Request-Id."""
     entries: tuple[Entry, ...] = ()
+    """Of a batch or transaction, in the order in which they ended."""
     more: dict[str, Any] = field(default_factory=dict)
-    """What the ledger says of itself: chain and upto of a retention."""
+    """What the ledger says of itself: chain and upto of a retention, chain and records of an erasure."""
     subject: str = ""
     authorisation: str = ""
     session: str = ""
@@ -98,6 +100,17 @@ class Record:
     """IP address."""
     reason: str = ""
     """Of a værdispring, in the professional's own words; what is shaped like a person's number is taken out."""
+    erased: bool = False
+
+    @property
+    def concerned(self) -> tuple[int, ...]:
+        """Whose data, and the citizen who asked: by whom the record is found."""
+        return concerned(self.patients, self.person)
+
+
+def concerned(patients: tuple[int, ...], person: str) -> tuple[int, ...]:
+    """Return by whom a record is found."""
+    return tuple(dict.fromkeys((*patients, reference("patient", person)))) if person else patients
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,60 +119,74 @@ class Who:
 
     event: dict[str, Any]
     personal: dict[str, Any]
+    person: str = ""
+
+
+NOBODY: Final = Who({}, {})
 
 
 def who(actor: Actor) -> Who:
     """Return an actor as records have him."""
-    given = Record(
-        Event.READ,
-        _EPOCH,
-        0,
-        client=actor.client,
-        kind=actor.kind.value,
-        purpose=actor.purpose.value,
-        organisation=actor.organisation,
-        role=actor.role,
-        assurance=int(actor.assurance),
-        subject=actor.subject,
-        authorisation=actor.authorisation,
-        session=actor.session,
-        person=actor.person,
-        on_behalf_of=actor.on_behalf_of,
-        reason=_NUMBER.sub("…", actor.reason)[:REASON_CHARACTERS_MAX],
+    event, personal = _shortened(
+        {
+            "client": actor.client,
+            "kind": actor.kind.value,
+            "purpose": actor.purpose.value,
+            "organisation": actor.organisation,
+            "role": actor.role,
+            "assurance": int(actor.assurance),
+            "subject": actor.subject,
+            "authorisation": actor.authorisation,
+            "session": actor.session,
+            "person": actor.person,
+            "on_behalf_of": actor.on_behalf_of,
+            "reason": _NUMBER.sub("…", actor.reason)[:REASON_CHARACTERS_MAX],
+        }
     )
-    event, personal = given_of(given, _EVENT), given_of(given, _PERSONAL)
-    del event["e"]
-    return Who(event, personal)
+    return Who(event, personal, actor.person)
 
 
-def given_of(record: Record, names: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    """Return the fields that are not empty by their short names."""
-    return {short: value for short, name in names if (value := getattr(record, name))}
+def _shortened(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    event: dict[str, Any] = {}
+    personal: dict[str, Any] = {}
+    for name, value in given.items():
+        if value:
+            if short := _EVENT.get(name):
+                event[short] = value
+            else:
+                personal[_PERSONAL[name]] = value
+    return event, personal
 
 
-_NOBODY: Final = Who({}, {})
+def encode(given: Mapping[str, Any], of: Who = NOBODY) -> tuple[bytes, bytes]:
+    """Return the two lines, `personal` without its salt, of the fields of a Record by their names; `of` is who.
+
+    `entries` are (event, type, status). Raises KeyError for a field that a record does not have.
+    """
+    event, personal = _shortened(given)
+    return json.dumps({**event, **of.event}), json.dumps({**personal, **of.personal})
 
 
-def encode(record: Record, of: Who | None = None) -> tuple[bytes, bytes]:
-    """Return `event` and `personal` (without its salt) of a record; `of` is who, where the record does not say it."""
-    by = of or _NOBODY
-    event: dict[str, Any] = {"t": (record.at - _EPOCH) // _MICROSECOND, **by.event, **given_of(record, _EVENT)}
-    if record.entries:
-        event["en"] = [(one.event, one.type, one.status) for one in record.entries]
-    return json.dumps(event), json.dumps({**by.personal, **given_of(record, _PERSONAL)})
-
-
-_MICROSECOND: Final = dt.timedelta(microseconds=1)
-
-
-def decode(event: bytes, personal: bytes | None) -> Record:
-    """Return a record of what the ledger holds (`personal` with its salt); erased fields are empty."""
+def decode(event: bytes, personal: bytes) -> Record:
+    """Return a record of its two lines. Raises ValueError, KeyError or TypeError for what is none."""
     held = json.look(event)
-    made = Record(Event(held.pop("e")), _EPOCH + dt.timedelta(microseconds=held.pop("t")), held.get("s", 0))
-    fields = dict((*_EVENT, *_PERSONAL))
-    whose = json.look(personal[SALT_BYTES:]) if personal else {}
-    for short, value in (*held.items(), *whose.items()):
-        setattr(made, fields[short], tuple(value) if isinstance(value, list) else value)
+    made = Record(Event(held.pop("e")))
+    if personal.startswith(_ERASED):
+        made.erased = True
+    else:
+        held |= json.look(personal[SALT_DIGITS:])
+    for short, value in held.items():
+        setattr(made, _LONG[short], tuple(value) if isinstance(value, list) else value)
     entries: Any = made.entries
     made.entries = tuple(Entry(Event(name), kind, status) for name, kind, status in entries)
     return made
+
+
+def erased(personal: bytes, commitment: bytes) -> bytes:
+    """Return what is left of a line of `personal` once it is erased: what stands for it in the chain."""
+    return personal if personal.startswith(_ERASED) else _ERASED + commitment.hex().encode()
+
+
+def committed(personal: bytes) -> bytes | None:
+    """Return what stands in the chain for an erased line, None for one that was not erased. Raises ValueError."""
+    return bytes.fromhex(personal[1:].decode("ascii")) if personal.startswith(_ERASED) else None

@@ -15,13 +15,15 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gateway.audit import chain as links
+from gateway.audit.block import Line, lines
 from gateway.audit.checkpoint import Checkpoint
-from gateway.audit.record import decode
+from gateway.audit.record import committed
 from gateway.audit.vocabulary import Event
 from gateway.errors import Incorrect
-from gateway.store.ledger import Chain, LedgerRow, LedgerStore
+from gateway.store.ledger import Block, Chain, LedgerStore
 
-READ_AT_ONCE: Final = 5000
+READ_AT_ONCE: Final = 500
+_PRUNED: Final = f'"{Event.PRUNED.value}"'.encode()
 
 
 class Wrong(enum.StrEnum):
@@ -128,68 +130,87 @@ async def _pruned(store: LedgerStore, chains: Sequence[Chain]) -> dict[int, int]
     found: dict[int, int] = {}
     for chain in chains:
         after = 0
-        first = await store.rows(chain.number, 0, 1)
-        after = first[0].seq - 1 if first else 0
-        while rows := await store.rows(chain.number, after, READ_AT_ONCE):
-            after = rows[-1].seq
-            for row in rows:
-                if b'"pruned"' in row.event:
-                    record = _decoded(row)
-                    if record is not None:
-                        found[record[0]] = max(found.get(record[0], 0), record[1])
+        while blocks := await store.blocks(chain.number, after, READ_AT_ONCE):
+            after = blocks[-1].upto
+            for line in [one for block in blocks if _PRUNED in block.events for one in lines(block)]:
+                if (told := _retention(line)) is not None:
+                    found[told[0]] = max(found.get(told[0], 0), told[1])
     return found
 
 
-def _decoded(row: LedgerRow) -> tuple[int, int] | None:
+def _retention(line: Line) -> tuple[int, int] | None:
     try:
-        record = decode(row.event, None)
+        record = line.record()
         return (record.more["chain"], record.more["upto"]) if record.event is Event.PRUNED else None
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # the chain says that it was changed
+        return None  # its chain says that it was changed
 
 
 async def _chain(store: LedgerStore, look: _Look) -> None:
-    ends = {one.upto for one in (*look.checkpoints, *look.witnessed)}
-    rows = await store.rows(look.chain.number, 0, READ_AT_ONCE)
-    start = _start(look, rows[0].seq if rows else 1)
+    blocks = await store.blocks(look.chain.number, 0, READ_AT_ONCE)
+    start = _start(look, blocks[0].first if blocks else 1)
     if start is None:
         return
     seq, before = start
-    look.heads[seq] = before
-    stretch: list[bytes] = []
-    waiting = {one.first: one for one in look.checkpoints if one.first <= one.upto and one.first > seq}
-    current: Checkpoint | None = None
-    while rows:
-        for row in rows:
-            if row.seq != seq + 1:
-                gap = f"record {seq + 1}" if row.seq == seq + 2 else f"records {seq + 1} to {row.seq - 1}"
-                look.found(Wrong.MISSING, seq + 1, f"{gap} of chain {look.chain.number} not there")
+    walk = _Walk(look, seq, before)
+    while blocks:
+        for block in blocks:
+            if not walk.block(block):
                 return
-            expected = links.linked(before, row.seq, row.event, _commitment(row))
-            if expected != row.hash or not _timely(row):
-                look.found(
-                    Wrong.CHANGED, row.seq, f"record {row.seq} of chain {look.chain.number} was changed or moved"
-                )
-                return
-            seq, before = row.seq, row.hash
-            look.report.records += 1
-            look.report.erased += row.personal is None
-            current = waiting.get(seq, current)
-            stretch.append(before)
-            if current is not None and seq == current.first:
-                stretch = [before]
-            if current is not None and seq == current.upto:
-                if links.root(stretch).hex() != current.root or before.hex() != current.head:
-                    text = (
-                        f"records {current.first} to {seq} of chain {look.chain.number} are not those that were signed"
-                    )
-                    look.found(Wrong.REWRITTEN, current.first, text)
-                    return
-                current = None
-            if seq in ends:
-                look.heads[seq] = before
-        rows = await store.rows(look.chain.number, seq, READ_AT_ONCE)
-    _ended(look, seq)
+        blocks = await store.blocks(look.chain.number, walk.seq, READ_AT_ONCE)
+    _ended(look, walk.seq)
+
+
+class _Walk:
+    """A walk along a chain, record by record."""
+
+    def __init__(self, look: _Look, seq: int, before: bytes) -> None:
+        self.seq = seq
+        self._look = look
+        self._before = before
+        self._ends = {one.upto for one in (*look.checkpoints, *look.witnessed)}
+        self._waiting = {one.first: one for one in look.checkpoints if one.upto >= one.first > seq}
+        self._current: Checkpoint | None = None
+        self._stretch: list[bytes] = []
+        look.heads[seq] = before
+
+    def block(self, block: Block) -> bool:
+        """Go on through a block; say whether it holds."""
+        look, number = self._look, self._look.chain.number
+        if block.first > self.seq + 1:
+            gap = f"{self.seq + 1} to {block.first - 1}" if block.first > self.seq + 2 else f"{self.seq + 1}"
+            look.found(Wrong.MISSING, self.seq + 1, f"record {gap} of chain {number} is not there")
+            return False
+        if block.first <= self.seq:
+            look.found(Wrong.FORKED, block.first, f"record {block.first} of chain {number} is there twice")
+            return False
+        for line in lines(block):
+            if not line.follows(self._before):
+                look.found(Wrong.CHANGED, line.seq, f"record {line.seq} of chain {number} was changed or moved")
+                return False
+            if not self._signed(line):
+                return False
+        return True
+
+    def _signed(self, line: Line) -> bool:
+        """Note a record; say whether the checkpoint that ends with it, if any, is of these records."""
+        look = self._look
+        self.seq, self._before = line.seq, line.hash
+        look.report.records += 1
+        look.report.erased += committed(line.personal) is not None
+        if line.seq in self._waiting:
+            self._current, self._stretch = self._waiting[line.seq], []
+        self._stretch.append(line.hash)
+        one = self._current
+        if one is not None and line.seq == one.upto:
+            self._current = None
+            if links.root(self._stretch).hex() != one.root or line.hash.hex() != one.head:
+                text = f"records {one.first} to {one.upto} of chain {one.chain} are not those that were signed"
+                look.found(Wrong.REWRITTEN, one.first, text)
+                return False
+        if line.seq in self._ends:
+            look.heads[line.seq] = line.hash
+        return True
 
 
 def _start(look: _Look, first: int) -> tuple[int, bytes] | None:
@@ -237,15 +258,3 @@ def _ended(look: _Look, seq: int) -> None:
             text = f"checkpoint {one.number} of chain {number}, which the witness knows, is not there"
             look.found(Wrong.FORKED, one.first, text)
             return
-
-
-def _commitment(row: LedgerRow) -> bytes:
-    return row.erased or b"" if row.personal is None else links.commitment(row.personal)
-
-
-def _timely(row: LedgerRow) -> bool:
-    """Say whether the column that records are found by is what the record says."""
-    try:
-        return decode(row.event, None).at == row.at
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from gateway import errors
@@ -72,7 +72,7 @@ class FhirApi:
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
     (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons.
     `operations` are rows with their handlers; `codes` fetches what searches by `:in`, `:below` … need. `audit` writes
-    down who was shown what, before it is shown.
+    down who was shown what, before it is shown; `views` answer for types that are not stored, and only read.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class FhirApi:
         operations: Sequence[tuple[Operation, operation.Handler]] = (),
         codes: Codes | None = None,
         audit: Auditor | None = None,
+        views: Mapping[str, Handler] | None = None,
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
@@ -98,11 +99,15 @@ class FhirApi:
         self._limits = limits or Limits()
         self._audit = audit
         self.operations = tuple(row for row, _ in operations)
-        self.routes = Routes((*TABLE, *(route for row in self.operations for route in operation.rows(row))))
+        self._views = dict(views or {})
+        rows = (*TABLE, *(route for row in self.operations for route in operation.rows(row)))
+        self.routes = Routes(rows, read_only=self._views)
         self._operations = {
             (route.pattern, route.types): handler for row, handler in operations for route in operation.rows(row)
         }
-        self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations)
+        self.capabilities = Capabilities(
+            self.base, version(), clock, self.routes.rows, self.operations, frozenset(self._views)
+        )
         history = HistoryHandler(permitted, pages, self.base)
         search = SearchHandler(permitted, pages, self.base, clock, codes)
         self._handlers: dict[Interaction, Handler] = {
@@ -150,7 +155,7 @@ class FhirApi:
             if scope["method"] in _BODIES:
                 await self._take_in(asking, receive)
             if self._audit is not None:
-                await self._audit.intend(scope, asking)
+                self._audit.intend(scope, asking, noted)
             answer = await self._handle(asking.actor, asking)
             if b"prefer" in headers and interaction in _PREFERS_HANDLING:
                 answer.headers += answers.handling_applied(asking.preference("handling"))
@@ -167,7 +172,10 @@ class FhirApi:
         if asking.matched.route.letter is None:
             return self.capabilities.answer(asking)
         assert actor is not None
-        return await self._handlers[asking.matched.route.interaction](actor, asking)
+        interaction, kind = asking.matched.route.interaction, asking.matched.member or asking.matched.type
+        if kind in self._views and interaction is not Interaction.OPERATION:
+            return await self._views[kind](actor, asking)
+        return await self._handlers[interaction](actor, asking)
 
     async def _take_in(self, asking: Asking, receive: Receive) -> None:
         """Read the body; a form's pairs stand with those of the address."""

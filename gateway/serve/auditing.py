@@ -7,27 +7,26 @@ nobody's data and are not recorded.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import time
 import urllib.parse
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from gateway import errors
 from gateway.access import Actor
-from gateway.access.scopes import Letter
-from gateway.audit import Entry, Event, Record
+from gateway.audit import Entry, Event
 from gateway.audit.ledger import Ledger
-from gateway.audit.record import Who, who
-from gateway.clock import Clock
+from gateway.audit.record import NOBODY, Who, who
 from gateway.observe import events
 from gateway.serve import answer as answers
 from gateway.serve import seen as notes
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking, Scope
-from gateway.serve.routes import Interaction, Matched
+from gateway.serve.routes import WRITES, Interaction, Matched
 from gateway.serve.seen import Seen
 
 EVENTS: Final[Mapping[Interaction, Event]] = {
@@ -46,7 +45,6 @@ EVENTS: Final[Mapping[Interaction, Event]] = {
     Interaction.TRANSACTION: Event.BUNDLE,
     Interaction.OPERATION: Event.OPERATION,
 }
-CHANGES: Final = frozenset({Letter.CREATE, Letter.UPDATE, Letter.DELETE})
 _TRACE_CHARACTERS: Final = 64
 _REMEMBERED_MAX: Final = 2048
 
@@ -54,63 +52,64 @@ _REMEMBERED_MAX: Final = 2048
 class Auditor:
     """Writes the records of one API. `secret` keys the hashes of searches."""
 
-    def __init__(self, ledger: Ledger, *, secret: bytes, clock: Clock, tell: events.Tell) -> None:
+    def __init__(self, ledger: Ledger, *, secret: bytes, tell: events.Tell) -> None:
         self._ledger = ledger
         self._secret = secret
-        self._clock = clock
         self._tell = tell
         self._known: OrderedDict[int, tuple[Actor, Who]] = OrderedDict()
 
-    async def intend(self, scope: Scope, asking: Asking) -> None:
-        """Write down that a change is about to be tried. Raises Unavailable: then it must not be."""
-        if asking.matched.route.letter in CHANGES:
-            record = self._record(Event.INTENDED, scope, asking, 0)
-            record.code = asking.matched.route.interaction.value
+    def intend(self, scope: Scope, asking: Asking, seen: Seen) -> None:
+        """Begin to write down that a change is about to be tried; whoever changes something waits for it (`seen`)."""
+        route = asking.matched.route
+        if route.letter in WRITES:
+            given = self._given(Event.INTENDED, scope, asking) | {"code": route.interaction.value}
             if asking.matched.id:
-                record.address = f"{asking.matched.type}/{asking.matched.id}"
-            await self._write(record, asking)
+                given["address"] = f"{asking.matched.type}/{asking.matched.id}"
+            seen.intent = asyncio.create_task(self._write(given, asking))
 
     async def record(self, scope: Scope, asking: Asking, seen: Seen, answer: Answer, why: str) -> Answer:
         """Return the answer when its record is durable, or the refusal that leaves instead."""
-        route = asking.matched.route
+        matched = asking.matched
+        route = matched.route
         if route.letter is None:
             return answer
-        record = self._record(EVENTS[route.interaction], scope, asking, answer.status)
-        record.why, record.code, record.rules = why, route.code, seen.rules
+        given = self._given(EVENTS[route.interaction], scope, asking)
+        given |= {"status": answer.status, "why": why, "code": route.code, "rules": seen.rules}
         if seen.versions or seen.others:
-            people = dict.fromkeys([*(one.patient for one in seen.versions), *seen.others])
+            people = dict.fromkeys([*[one.patient for one in seen.versions], *seen.others])
             people.pop(None, None)
-            record.patients = tuple(people)  # type: ignore[arg-type]
-            record.resources = tuple(dict.fromkeys([f"{v.type}/{v.id}/{v.version}" for v in seen.versions]))
-            record.count = len(record.resources)
+            shown = list(dict.fromkeys([f"{v.type}/{v.id}/{v.version}" for v in seen.versions]))
+            given |= {"patients": tuple(people), "resources": shown, "count": len(shown)}
+        elif matched.id:
+            given["address"] = f"{matched.type}/{matched.id}"
         if asking.pairs:
-            record.names = tuple(dict.fromkeys([name for name, _ in asking.pairs]))
-            record.asked = self._hashed(asking)
+            given["names"] = list(dict.fromkeys([name for name, _ in asking.pairs]))
+            given["asked"] = self._hashed(asking)
         if seen.entries:
-            record.entries = tuple(seen.entries)
-        if asking.matched.id and not record.resources:
-            record.address = f"{asking.matched.type}/{asking.matched.id}"
+            given["entries"] = [(one.event, one.type, one.status) for one in seen.entries]
         try:
-            await self._write(record, asking)
+            if seen.intent is not None:
+                await seen.intent
+            await self._write(given, asking)
         except errors.Unavailable as error:
             self._tell(events.AuditFailed(route.interaction.value))
             return answers.refusal(error)
         return answer
 
-    async def _write(self, record: Record, asking: Asking) -> None:
+    async def _write(self, given: dict[str, Any], asking: Asking) -> None:
         begun = time.perf_counter()
-        await self._ledger.write(record, self._who(asking.actor) if asking.actor else None)
+        await self._ledger.write(given, self._who(asking.actor) if asking.actor else NOBODY)
         self._tell(events.AuditWritten(time.perf_counter() - begun))
 
-    def _record(self, event: Event, scope: Scope, asking: Asking, status: int) -> Record:
-        record = Record(event, self._clock.now(), status, type=asking.matched.type)
+    def _given(self, event: Event, scope: Scope, asking: Asking) -> dict[str, Any]:
+        given: dict[str, Any] = {"event": event, "type": asking.matched.type}
         if client := scope.get("client"):
-            record.source = client[0]
+            given["source"] = client[0]
         if b"traceparent" in asking.headers:
-            record.trace = asking.header(b"traceparent")[3:35]
+            given["trace"] = asking.header(b"traceparent")[3:35]
         elif b"x-request-id" in asking.headers:
-            record.trace = asking.header(b"x-request-id")[:_TRACE_CHARACTERS]
-        return record
+            given["trace"] = asking.header(b"x-request-id")[:_TRACE_CHARACTERS]
+        return given
 
     def _who(self, actor: Actor) -> Who:
         """Return an actor as records have him; an actor is one object as long as its token is remembered."""

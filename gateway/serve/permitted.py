@@ -79,6 +79,7 @@ class PermittedStore:
         for permitted, edit in edits:
             if (permitted.intent.type, permitted.intent.id) != (edit.type, edit.id):
                 raise AssertionError("an edit of another resource than was permitted")
+        await seen.intended()
         edited = await self._store.write(
             [edit for _, edit in edits],
             [Condition(permitted.intent.query, found) for permitted, found in conditions],

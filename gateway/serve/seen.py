@@ -8,7 +8,7 @@ of its own, and what it waits for in tasks of theirs shares its notes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,7 +20,7 @@ from gateway.store.port import Version
 class Seen:
     """The notes of one request, or of one entry of a batch."""
 
-    __slots__ = ("entries", "others", "rules", "versions")
+    __slots__ = ("entries", "intent", "others", "rules", "versions")
 
     def __init__(self) -> None:
         self.versions: list[Version] = []
@@ -28,6 +28,8 @@ class Seen:
         """Further patients, of what is not a version: `reference('patient', …)`."""
         self.rules: tuple[str, ...] = ()
         self.entries: list[Entry] = []
+        self.intent: Awaitable[None] | None = None
+        """The record that a change is about to be tried, on its way: awaited before anything is changed."""
 
 
 _SEEN: ContextVar[Seen | None] = ContextVar("seen", default=None)
@@ -64,6 +66,13 @@ def entry(done: Entry) -> None:
         seen.entries.append(done)
 
 
+async def intended() -> None:
+    """Return when it is on record that a change is about to be tried. Raises Unavailable: then it must not be."""
+    seen = _SEEN.get()
+    if seen is not None and seen.intent is not None:
+        await seen.intent
+
+
 @contextlib.contextmanager
 def within() -> Iterator[None]:
     """Keep the notes of one entry apart while it is answered, then add them to those of the request."""
@@ -72,6 +81,7 @@ def within() -> Iterator[None]:
         yield
         return
     own = Seen()
+    own.intent = outer.intent
     token = _SEEN.set(own)
     try:
         yield

@@ -26,16 +26,17 @@ class Chain:
 
 
 @dataclass(slots=True)
-class LedgerRow:
-    """One record as stored. Not frozen for speed; nobody changes one."""
+class Block:
+    """Records that were written together, as stored: what the lines hold is `gateway.audit`'s. Nobody changes one."""
 
     chain: int
-    seq: int
+    first: int
+    upto: int
     at: dt.datetime
-    hash: bytes
-    event: bytes
-    personal: bytes | None
-    erased: bytes | None = None
+    patients: list[int]
+    hashes: bytes
+    events: bytes
+    personal: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,12 @@ class Behind:
 
 
 @dataclass(frozen=True, slots=True)
-class Below:
-    """Where a page of records begins: below this one, newest first."""
+class Place:
+    """Where a block stands among those of all chains, newest first."""
 
     at: dt.datetime
     chain: int
-    seq: int
+    first: int
 
 
 class LedgerStore(Protocol):
@@ -85,17 +86,8 @@ class LedgerStore(Protocol):
         """Begin a chain of one's own."""
         ...
 
-    async def append(
-        self, chain: int, rows: Sequence[LedgerRow], about: Sequence[tuple[int, dt.datetime, int]]
-    ) -> None:
-        """Add the next records of a chain, all or none, durable when this returns; `about` is (patient, at, seq).
-
-        Raises Forked when one of the numbers is taken.
-        """
-        ...
-
-    async def hashes(self, chain: int, after: int, limit: int) -> list[tuple[int, dt.datetime, bytes]]:
-        """Return (seq, at, hash) of the records after one, in order."""
+    async def append(self, block: Block) -> None:
+        """Add the next records of a chain, all or none, durable when this returns. Raises Forked when they are there."""
         ...
 
     async def checkpoint(self, row: CheckpointRow, witnesses: Sequence[str]) -> None:
@@ -126,16 +118,16 @@ class LedgerStore(Protocol):
         """Return all chains, oldest first."""
         ...
 
-    async def rows(self, chain: int, after: int, limit: int) -> list[LedgerRow]:
-        """Return records of a chain after one, in order."""
+    async def blocks(self, chain: int, after: int, limit: int) -> list[Block]:
+        """Return the blocks of a chain that end after a record, in order."""
         ...
 
     async def checkpoints(self, chain: int) -> list[CheckpointRow]:
         """Return all checkpoints of a chain, in order."""
         ...
 
-    async def one(self, chain: int, seq: int) -> LedgerRow | None:
-        """Return one record."""
+    async def holding(self, chain: int, seq: int) -> Block | None:
+        """Return the block that holds a record."""
         ...
 
     async def newest(
@@ -143,11 +135,13 @@ class LedgerStore(Protocol):
         *,
         low: dt.datetime | None,
         high: dt.datetime | None,
-        below: Below | None,
+        upto: Place | None,
         limit: int,
         patients: Sequence[int] | None = None,
-    ) -> list[LedgerRow]:
-        """Return records at or after `low` and before `high`, newest first; with `patients`, those about one of them."""
+    ) -> list[Block]:
+        """Return blocks of all chains, newest first, at or below `upto`, not before `low` and before `high`; with
+        `patients`, those with records that concern one of them.
+        """
         ...
 
     async def persons(self, owns: Sequence[int]) -> Mapping[int, str]:
@@ -159,9 +153,9 @@ class LedgerStore(Protocol):
         ...
 
     async def prune(self, chain: int, upto: int) -> int:
-        """Delete the records of a chain up to a checkpoint; return how many there were."""
+        """Delete the records of a chain up to a checkpoint; return how many blocks there were."""
         ...
 
-    async def erase(self, records: Sequence[tuple[int, int]]) -> int:
-        """Erase what is personal in records (chain, seq); return of how many."""
+    async def erase(self, blocks: Sequence[Block]) -> None:
+        """Write what is left of `personal` and `patients` of blocks, all or none."""
         ...

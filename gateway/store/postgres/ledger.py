@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from gateway.store.ledger import Behind, Below, Chain, CheckpointRow, Forked, LedgerRow, Unsent
+from gateway.store.ledger import Behind, Block, Chain, CheckpointRow, Forked, Place, Unsent
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connections
 
@@ -40,30 +40,23 @@ class PostgresLedger:
         assert row is not None
         return Chain(row["chain"], str(row["name"]))
 
-    async def append(
-        self, chain: int, rows: Sequence[LedgerRow], about: Sequence[tuple[int, dt.datetime, int]]
-    ) -> None:
+    async def append(self, block: Block) -> None:
         """See the port."""
-        columns: list[list[Any]] = [
-            [row.seq for row in rows],
-            [row.at for row in rows],
-            [row.hash for row in rows],
-            [row.event for row in rows],
-            [row.personal for row in rows],
-        ]
-        if about:
-            columns += [list(column) for column in zip(*about, strict=True)]
+        values = (
+            block.chain,
+            block.first,
+            block.upto,
+            block.at,
+            block.patients,
+            block.hashes,
+            block.events,
+            block.personal,
+        )
         try:
             async with self._connections.session() as connection:
-                await connection.fetch(_SQL["append" if about else "append_alone"], chain, *columns)
+                await connection.fetch(_SQL["append"], *values)
         except asyncpg.UniqueViolationError:
             raise Forked("the audit chain has such a record already") from None
-
-    async def hashes(self, chain: int, after: int, limit: int) -> list[tuple[int, dt.datetime, bytes]]:
-        """See the port."""
-        async with self._connections.session() as connection:
-            rows = await connection.fetch(_SQL["hashes"], chain, after, limit)
-        return [(row["seq"], row["at"], row["hash"]) for row in rows]
 
     async def checkpoint(self, row: CheckpointRow, witnesses: Sequence[str]) -> None:
         """See the port."""
@@ -110,40 +103,40 @@ class PostgresLedger:
         async with self._connections.session() as connection:
             return [Chain(row["chain"], str(row["name"])) for row in await connection.fetch(_SQL["chains"])]
 
-    async def rows(self, chain: int, after: int, limit: int) -> list[LedgerRow]:
+    async def blocks(self, chain: int, after: int, limit: int) -> list[Block]:
         """See the port."""
         async with self._connections.session() as connection:
-            return [LedgerRow(**row) for row in await connection.fetch(_SQL["rows"], chain, after, limit)]
+            return [Block(**row) for row in await connection.fetch(_SQL["blocks"], chain, after, limit)]
 
     async def checkpoints(self, chain: int) -> list[CheckpointRow]:
         """See the port."""
         async with self._connections.session() as connection:
             return [_checkpoint(row) for row in await connection.fetch(_SQL["checkpoints"], chain)]
 
-    async def one(self, chain: int, seq: int) -> LedgerRow | None:
+    async def holding(self, chain: int, seq: int) -> Block | None:
         """See the port."""
         async with self._connections.session() as connection:
-            row = await connection.fetchrow(_SQL["one"], chain, seq)
-        return LedgerRow(**row) if row else None
+            row = await connection.fetchrow(_SQL["holding"], chain, seq)
+        return Block(**row) if row else None
 
     async def newest(
         self,
         *,
         low: dt.datetime | None,
         high: dt.datetime | None,
-        below: Below | None,
+        upto: Place | None,
         limit: int,
         patients: Sequence[int] | None = None,
-    ) -> list[LedgerRow]:
+    ) -> list[Block]:
         """See the port."""
-        place = (below.at, below.chain, below.seq) if below else (_AFTER_ALL, 0, 0)
+        place = (upto.at, upto.chain, upto.first) if upto else (_AFTER_ALL, 0, 0)
         asked: list[Any] = [low or _BEFORE_ALL, high or _AFTER_ALL, *place, limit]
         async with self._connections.session() as connection:
             if patients is None:
                 rows = await connection.fetch(_SQL["newest"], *asked)
             else:
                 rows = await connection.fetch(_SQL["newest_about"], *asked, list(patients))
-        return [LedgerRow(**row) for row in rows]
+        return [Block(**row) for row in rows]
 
     async def persons(self, owns: Sequence[int]) -> Mapping[int, str]:
         """See the port."""
@@ -161,22 +154,16 @@ class PostgresLedger:
         """See the port."""
         async with self._connections.session() as connection, connection.transaction():
             await connection.fetch(_SQL["act"], "retention")
-            await connection.execute(_SQL["prune_about"], chain, upto)
-            return _count(await connection.execute(_SQL["prune"], chain, upto))
+            status = await connection.execute(_SQL["prune"], chain, upto)
+        return int(status.rpartition(" ")[2])
 
-    async def erase(self, records: Sequence[tuple[int, int]]) -> int:
+    async def erase(self, blocks: Sequence[Block]) -> None:
         """See the port."""
-        columns = [chain for chain, _ in records], [seq for _, seq in records]
         async with self._connections.session() as connection, connection.transaction():
             await connection.fetch(_SQL["act"], "erasure")
-            await connection.execute(_SQL["erase_about"], *columns)
-            return _count(await connection.execute(_SQL["erase"], *columns))
+            for block in blocks:
+                await connection.execute(_SQL["erase"], block.chain, block.first, block.personal, block.patients)
 
 
 def _checkpoint(row: Mapping[str, Any]) -> CheckpointRow:
     return CheckpointRow(row["chain"], row["number"], row["upto"], row["at"], row["closed"], row["body"])
-
-
-def _count(status: str) -> int:
-    """Return the count of a command status, `DELETE 3`."""
-    return int(status.rpartition(" ")[2])

@@ -11,30 +11,25 @@ create table audit_chain (
   begun timestamptz not null default now()
 );
 
--- One row a request. hash = SHA-256(hash before it ‖ seq ‖ SHA-256(personal) ‖ event), seq from 1 without gaps.
--- personal: 16 random bytes and JSON; null once erased, then `erased` is the SHA-256 that the hash was made with.
-create table audit_record (
-  seq      bigint      not null,
+-- One row a commit: the records `first` to `upto` of a chain, written at one moment. Lines of text, one a record:
+--   events    what was done, JSON
+--   personal  who, whose data: 32 hex digits of salt and JSON; once erased, - and the SHA-256 of what stood there, hex
+--   hashes    32 bytes a record: SHA-256(hash before it || seq || at || SHA-256(its line of personal) || its line of events)
+create table audit_block (
+  first    bigint      not null,
+  upto     bigint      not null,
   at       timestamptz not null,
   chain    integer     not null references audit_chain,
-  hash     bytea       not null,
-  event    bytea       not null,
-  personal bytea,
-  erased   bytea,
-  primary key (chain, seq),
-  check ((personal is null) = (erased is not null))
+  patients bigint[]    not null,  -- search.query.reference('patient', 'Patient/…') of everybody whom a record concerns
+  hashes   bytea       not null,
+  events   bytea       not null,
+  personal bytea       not null,
+  primary key (chain, first),
+  check (first > 0 and upto >= first and octet_length(hashes) = 32 * (upto - first + 1))
 ) with (autovacuum_vacuum_insert_scale_factor = 0.1);
-alter table audit_record alter column event set storage main, alter column personal set storage main;
-create index audit_record_at on audit_record (at, chain, seq);
-
--- One row a patient of a request: search.query.reference('patient', 'Patient/…').
-create table audit_about (
-  patient bigint      not null,
-  at      timestamptz not null,
-  seq     bigint      not null,
-  chain   integer     not null,
-  primary key (patient, at, chain, seq)
-);
+create index audit_block_at on audit_block (at, chain, first);
+-- As the index of tokens (0001): a short list of what waits, so that no writer stands still when it is emptied.
+create index audit_block_patients on audit_block using gin (patients) with (fastupdate = on, gin_pending_list_limit = 256);
 
 -- Signed states of chains: what a witness outside is told. body: one line of JSON (gateway/audit/checkpoint.py).
 create table audit_checkpoint (
@@ -64,25 +59,23 @@ create function audit_refuse() returns trigger language plpgsql as $$
 declare
   act text := coalesce(current_setting('sundbro.audit_act', true), '');
 begin
-  if tg_op = 'DELETE' and act in ('retention', 'erasure') and (act = 'retention' or tg_table_name = 'audit_about') then
+  if tg_op = 'DELETE' and act = 'retention' and tg_table_name = 'audit_block' then
     return old;
   end if;
-  if tg_op = 'UPDATE' and act = 'erasure' and tg_table_name = 'audit_record' then
-    if new.seq = old.seq and new.chain = old.chain and new.at = old.at and new.hash = old.hash and new.event = old.event
-       and new.personal is null and new.erased = sha256(old.personal) then
+  if tg_op = 'UPDATE' and act = 'erasure' and tg_table_name = 'audit_block' then
+    if (new.chain, new.first, new.upto, new.at, new.hashes, new.events)
+       is not distinct from (old.chain, old.first, old.upto, old.at, old.hashes, old.events) then
       return new;
     end if;
   end if;
   raise exception 'the audit ledger is append-only' using errcode = 'insufficient_privilege';
 end $$;
-create trigger audit_append_only before update or delete on audit_record for each row execute function audit_refuse();
+create trigger audit_append_only before update or delete on audit_block for each row execute function audit_refuse();
 create trigger audit_append_only before update or delete on audit_checkpoint for each row execute function audit_refuse();
 create trigger audit_append_only before update or delete on audit_chain for each row execute function audit_refuse();
-create trigger audit_append_only before update or delete on audit_about for each row execute function audit_refuse();
-create trigger audit_no_truncate before truncate on audit_record for each statement execute function audit_refuse();
+create trigger audit_no_truncate before truncate on audit_block for each statement execute function audit_refuse();
 create trigger audit_no_truncate before truncate on audit_checkpoint for each statement execute function audit_refuse();
 create trigger audit_no_truncate before truncate on audit_chain for each statement execute function audit_refuse();
-create trigger audit_no_truncate before truncate on audit_about for each statement execute function audit_refuse();
 
 -- How far each chain has been looked through for what MinLog is to be told.
 create table minlog_position (
