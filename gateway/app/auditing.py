@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from gateway.app import names
 from gateway.app.parts import Parts
 from gateway.audit.checkpoint import Key
+from gateway.audit.event import patient_own
 from gateway.audit.keeper import Keeper, seal_own
 from gateway.audit.ledger import Ledger
+from gateway.audit.registrar import Registrar, SoapSender
 from gateway.audit.witness import FileWitness, HttpWitness, Witness
 from gateway.errors import Unavailable
+from gateway.formats import json
+from gateway.model import Resource
 from gateway.settings import Settings
 from gateway.store.postgres.ledger import PostgresLedger
+from gateway.store.postgres.minlog import PostgresMinlog
 
 
 def key_path(settings: Settings) -> Path:
@@ -69,3 +75,30 @@ async def keep(parts: Parts, stop: asyncio.Event) -> None:
         key = Key.open(key_path(settings))
         keeper = Keeper(store, ledger, key, parts.clock, parts.tell, witnesses(settings), retention)
         await keeper.run(stop)
+
+
+async def register(parts: Parts, stop: asyncio.Event) -> None:
+    """Register looks in MinLog until `stop`: the role `minlog`, where the settings name an address."""
+    settings = parts.settings
+    outbox = PostgresMinlog(parts.database_url, schema=settings.database_schema)
+    async with stored(settings, parts.database_url) as ledger:
+        await outbox.start()
+        try:
+
+            async def patients(wanted: Sequence[int]) -> dict[int, Resource]:
+                known = await ledger.persons([patient_own(one) for one in wanted])
+                versions = await parts.store.read_many([("Patient", name) for name in known.values()])
+                bodies = {version.id: json.loads(version.body) for version in versions}
+                named = {one: known.get(patient_own(one), "") for one in wanted}
+                return {one: bodies[name] for one, name in named.items() if name in bodies}
+
+            await Registrar(
+                outbox,
+                SoapSender(settings.minlog_url),
+                patients,
+                names.of(parts.store),
+                settings.minlog_system,
+                parts.tell,
+            ).run(stop)
+        finally:
+            await outbox.stop()

@@ -11,10 +11,12 @@ from typing import Final
 
 from starlette.requests import Request
 
+from gateway.access import Why
 from gateway.app.parts import Parts
 from gateway.audit import Event
 from gateway.audit.ledger import Ledger
-from gateway.errors import Misconfigured
+from gateway.audit.record import without_numbers
+from gateway.errors import Misconfigured, SundbroError
 from gateway.identity.local import LocalIssuer
 from gateway.identity.principal import Principal
 from gateway.receive import http_body, mllp, outcomes
@@ -39,7 +41,7 @@ def intake_of(parts: Parts, receipts: Receipts, audit: Ledger) -> Intake:
                 "status": 202,
                 "door": door,
                 "type": feed,
-                "client": sender,
+                "client": without_numbers(sender),
                 "count": len(receipts),
                 "more": {"receipts": receipts[:RECEIPTS_NOTED]},
             }
@@ -57,12 +59,17 @@ def intake_of(parts: Parts, receipts: Receipts, audit: Ledger) -> Intake:
     )
 
 
-def http_door(parts: Parts, intake: Intake, receipts: Receipts) -> HttpDoor:
-    """Return the ingest routes."""
+def http_door(parts: Parts, intake: Intake, receipts: Receipts, audit: Ledger) -> HttpDoor:
+    """Return the ingest routes; `audit` has on record who was refused."""
     verifier = LocalIssuer.open(parts.settings, parts.clock).verifier()
 
     async def authorise(request: Request) -> Principal:
         return verifier.authorise(request.headers.get("authorization"))
+
+    async def refused(feed: str, client: str, source: str, error: SundbroError) -> None:
+        given = {"event": Event.POSTED, "status": error.status, "door": "http", "type": feed, "client": client}
+        why = getattr(error, "why", Why.NO_SCOPE)
+        await audit.write(given | {"why": why.value, "source": source})
 
     return HttpDoor(
         intake,
@@ -71,6 +78,7 @@ def http_door(parts: Parts, intake: Intake, receipts: Receipts) -> HttpDoor:
         authorise=authorise,
         tell=parts.tell,
         limits=http_body.Limits.of(parts.settings),
+        refused=refused,
     )
 
 

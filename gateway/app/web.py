@@ -68,7 +68,7 @@ def application(
     health = Health({"database": parts.store.ready, "backbone": parts.backbone.ready}, metrics.exposition)
     routes: list[BaseRoute] = list(health.routes())
     if "receive" in roles:
-        routes += doors.http_door(parts, intake, receipts).routes()
+        routes += doors.http_door(parts, intake, receipts, audit).routes()
     fhir = fhir_api(parts, intake if "receive" in roles else None, audit) if "serve" in roles else None
     return framework.application(routes, fhir), health
 

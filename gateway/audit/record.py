@@ -140,10 +140,15 @@ def who(actor: Actor) -> Who:
             "session": actor.session,
             "person": actor.person,
             "on_behalf_of": actor.on_behalf_of,
-            "reason": _NUMBER.sub("…", actor.reason)[:REASON_CHARACTERS_MAX],
+            "reason": without_numbers(actor.reason)[:REASON_CHARACTERS_MAX],
         }
     )
     return Who(event, personal, actor.person)
+
+
+def without_numbers(text: str) -> str:
+    """Return what somebody wrote without what is shaped like a person's number."""
+    return _NUMBER.sub("…", text)
 
 
 def _shortened(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
