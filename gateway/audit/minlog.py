@@ -124,7 +124,7 @@ def fault(entry: Waiting, person: Person | None) -> str:
 
 def request(entries: Sequence[tuple[Waiting, Person, str]], system: str) -> bytes:
     """Return the RegistrationRequest of (entry, person, name of the organisation), valid by its schema."""
-    told = [("LogDataEntry", {}, [_entry(*one, system)]) for one in entries]
+    told: list[xml.Tree] = [("LogDataEntry", {}, [_entry(*one, system)]) for one in entries]
     return xml.dumps(("RegistrationRequest", {}, told), namespace=NAMESPACE, prefix="minlog")
 
 
