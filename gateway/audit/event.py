@@ -58,10 +58,9 @@ def audit_event(line: Line, record: Record, persons: Mapping[int, str], only: fr
         "meta": {"versionId": "1", "lastUpdated": recorded},
         "type": _coding(f"{_TERMINOLOGY}audit-event-type", "rest", "RESTful Operation"),
     }
-    if meaning.subtype:
-        made["subtype"] = [_coding(_REST, meaning.subtype, _DISPLAYS[meaning.subtype])]
-    if record.code or record.event is Event.POSTED:
-        made.setdefault("subtype", []).append(_coding(f"{OURS}code", record.code or record.event.value))
+    rest = [_coding(_REST, meaning.subtype, _DISPLAYS[meaning.subtype])] if meaning.subtype else []
+    own_code = record.code or (record.event.value if not rest or record.event is Event.INTENDED else "")
+    made["subtype"] = [*rest, *([_coding(f"{OURS}code", own_code)] if own_code else [])]
     made |= {"action": meaning.action, "recorded": recorded, "outcome": _outcome(record.status)}
     if record.why:
         made["outcomeDesc"] = record.why

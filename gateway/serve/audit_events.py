@@ -155,7 +155,7 @@ class AuditEvents:
                         if _mine(record, only) and (patients is None or {*record.concerned} & {*patients}):
                             read.append((line, record))
             made = await self._made(read, only)
-            found += [one for one in made if answers(query, one)]
+            found += [one for one in made if answers(query, one, only)]
             if len(blocks) < BLOCKS_AT_ONCE:
                 break
             if looked > SCAN_MAX and len(found) <= query.count:
@@ -187,13 +187,16 @@ def whose(actor: Actor) -> frozenset[int] | None:
     raise NotPermitted("the audit ledger is for citizens, each his own, and for who runs the gateway", Why.NO_SCOPE)
 
 
-def answers(query: Query, found: Found) -> bool:
-    """Say whether an event answers a query; a patient is compared as the ledger names him, known to the store or not."""
+def answers(query: Query, found: Found, only: frozenset[int] | None) -> bool:
+    """Say whether an event answers a query; a patient is compared as the ledger names him, known to the store or not, and
+    does not exist for who may not see his.
+    """
     if query.ids and found.resource["id"] not in query.ids:
         return False
+    concerned = {*found.record.concerned} if only is None else only & {*found.record.concerned}
     for term in (*query.updated, *query.terms):
         if isinstance(term, ReferenceTerm) and term.parameter == "patient":
-            if not {*term.values} & {*found.record.concerned}:
+            if not {*term.values} & concerned:
                 return False
         elif not match.holds(term, found.resource):
             return False
