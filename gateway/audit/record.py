@@ -25,7 +25,7 @@ from gateway.search.query import reference
 
 SALT_DIGITS: Final = 32
 REASON_CHARACTERS_MAX: Final = 500
-_NUMBER: Final = re.compile(r"\d{6}[ -]?\d{4}")
+_NUMBER: Final = re.compile(r"(?<!\d)\d{6}[ -]?\d{4}(?!\d)")
 """What is shaped like a person's number, in words that a person wrote."""
 _EVENT: Final = {
     "event": "e", "status": "s", "why": "w", "door": "d", "type": "y", "code": "c", "count": "n", "client": "cl",
@@ -54,6 +54,7 @@ class Record:
     """One request. What does not apply, or was erased, is empty."""
 
     event: Event
+    """What was done, or tried."""
     status: int = 0
     """The HTTP status of the answer."""
     why: str = ""
@@ -67,11 +68,17 @@ class Record:
     count: int = 0
     """How many resources, or messages, there are."""
     client: str = ""
+    """The registered client whose token it was; of a post, the sender."""
     kind: str = ""
+    """What sort of caller: `access.Kind`."""
     purpose: str = ""
+    """`access.Purpose`."""
     organisation: str = ""
+    """SOR code."""
     role: str = ""
+    """Professional group, or national role."""
     assurance: int = 0
+    """NSIS level of the log-in: 1 low, 2 substantial, 3 high."""
     rules: tuple[str, ...] = ()
     """The rules that decided, by name."""
     names: tuple[str, ...] = ()
@@ -83,11 +90,15 @@ class Record:
     more: dict[str, Any] = field(default_factory=dict)
     """What the ledger says of itself: chain and upto of a retention, chain and records of an erasure."""
     subject: str = ""
+    """The user, as this gateway calls him: no person's number."""
     authorisation: str = ""
+    """Health authorisation id of a professional."""
     session: str = ""
+    """The log-in it comes from."""
     person: str = ""
     """`Patient/<id>` of a citizen who asks."""
     on_behalf_of: str = ""
+    """`Patient/<id>` of whom a citizen acts for."""
     patients: tuple[int, ...] = ()
     """Whose data: `reference('patient', 'Patient/<id>')` of each."""
     resources: tuple[str, ...] = ()
@@ -147,7 +158,7 @@ def who(actor: Actor) -> Who:
 
 
 def without_numbers(text: str) -> str:
-    """Return what somebody wrote without what is shaped like a person's number."""
+    """Return what a caller wrote without what is shaped like a person's number."""
     return _NUMBER.sub("…", text)
 
 

@@ -13,14 +13,14 @@ import hmac
 import time
 import urllib.parse
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway import errors
 from gateway.access import Actor
 from gateway.audit import Entry, Event
 from gateway.audit.ledger import Ledger
-from gateway.audit.record import NOBODY, Who, who
+from gateway.audit.record import NOBODY, Who, who, without_numbers
 from gateway.observe import events
 from gateway.serve import answer as answers
 from gateway.serve import seen as notes
@@ -46,6 +46,8 @@ EVENTS: Final[Mapping[Interaction, Event]] = {
     Interaction.OPERATION: Event.OPERATION,
 }
 _TRACE_CHARACTERS: Final = 64
+_NAME_CHARACTERS: Final = 64
+_NAMES_MAX: Final = 50
 _REMEMBERED_MAX: Final = 2048
 
 
@@ -64,7 +66,7 @@ class Auditor:
         if route.letter in WRITES:
             given = self._given(Event.INTENDED, scope, asking) | {"code": route.interaction.value}
             if asking.matched.id:
-                given["address"] = f"{asking.matched.type}/{asking.matched.id}"
+                given["address"] = without_numbers(f"{asking.matched.type}/{asking.matched.id}")
             seen.intent = asyncio.create_task(self._write(given, asking))
 
     async def record(self, scope: Scope, asking: Asking, seen: Seen, answer: Answer, why: str) -> Answer:
@@ -81,9 +83,9 @@ class Auditor:
             shown = list(dict.fromkeys([f"{v.type}/{v.id}/{v.version}" for v in seen.versions]))
             given |= {"patients": tuple(people), "resources": shown, "count": len(shown)}
         elif matched.id:
-            given["address"] = f"{matched.type}/{matched.id}"
+            given["address"] = without_numbers(f"{matched.type}/{matched.id}")
         if asking.pairs:
-            given["names"] = list(dict.fromkeys([name for name, _ in asking.pairs]))
+            given["names"] = _named(asking.pairs)
             given["asked"] = self._hashed(asking)
         if seen.entries:
             given["entries"] = [(one.event, one.type, one.status) for one in seen.entries]
@@ -106,9 +108,9 @@ class Auditor:
         if client := scope.get("client"):
             given["source"] = client[0]
         if b"traceparent" in asking.headers:
-            given["trace"] = asking.header(b"traceparent")[3:35]
+            given["trace"] = without_numbers(asking.header(b"traceparent")[3:35])
         elif b"x-request-id" in asking.headers:
-            given["trace"] = asking.header(b"x-request-id")[:_TRACE_CHARACTERS]
+            given["trace"] = without_numbers(asking.header(b"x-request-id")[:_TRACE_CHARACTERS])
         return given
 
     def _who(self, actor: Actor) -> Who:
@@ -127,6 +129,12 @@ class Auditor:
         address = f"{matched.type}/{matched.id}/{matched.member}/{matched.route.code}"
         text = f"{address}?{urllib.parse.urlencode(sorted(asking.pairs))}"
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _named(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the names of parameters; of a request that was refused, a caller may have made them up."""
+    names = dict.fromkeys([name for name, _ in pairs])
+    return [without_numbers(name[:_NAME_CHARACTERS]) for name in names][:_NAMES_MAX]
 
 
 def entry(interaction: Interaction, kind: str, status: int) -> None:
