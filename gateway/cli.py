@@ -171,6 +171,60 @@ def token(
     tokens.print_token(_settings(), name, scope or [], listing=listing)
 
 
+audit = typer.Typer(no_args_is_help=True, help="Verify the audit ledger, prove one of its records, and look after it.")
+app.add_typer(audit, name="audit")
+
+
+@audit.command()
+def verify(
+    witness: Annotated[
+        Path | None,
+        typer.Option(help="What a witness was told: a file of checkpoints; default: the one of the settings."),
+    ] = None,
+    key: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Public key (PEM) of the ledger, kept elsewhere; may be repeated; default: the gateway's own."
+        ),
+    ] = None,
+) -> None:
+    """Read the whole audit ledger and say whether it is what was written, all of it: the first bad record of each chain.
+
+    Prints one JSON object a finding and one with the sums. Exit status 1 when something does not hold.
+    """
+    from gateway.app import ledgers  # noqa: PLC0415
+
+    raise typer.Exit(_run(ledgers.verify(_settings(), witness, key or [])))
+
+
+@audit.command()
+def prove(record: Annotated[str, typer.Argument(metavar="CHAIN-NUMBER", help="The id of an AuditEvent.")]) -> None:
+    """Print the proof that a record is among those of a signed checkpoint: the record, its path in the tree, the checkpoint."""
+    from gateway.app import ledgers  # noqa: PLC0415
+
+    raise typer.Exit(_run(ledgers.prove(_settings(), record)))
+
+
+@audit.command()
+def erase(
+    records: Annotated[list[str], typer.Argument(metavar="CHAIN-NUMBER…", help="The ids of AuditEvents.")],
+) -> None:
+    """Erase what is personal in records, for ever. The chain still holds; that it was done is on record."""
+    from gateway.app import ledgers  # noqa: PLC0415
+
+    raise typer.Exit(_run(ledgers.erase(_settings(), records)))
+
+
+@audit.command()
+def minlog(
+    again: Annotated[bool, typer.Option("--again", help="Try entries again that wait for a person.")] = False,
+) -> None:
+    """Show what waits to be registered in MinLog, and what failed and why, one JSON object a line."""
+    from gateway.app import ledgers  # noqa: PLC0415
+
+    raise typer.Exit(_run(ledgers.minlog(_settings(), again=again)))
+
+
 @app.command()
 def client(
     action: Annotated[Literal["check"], typer.Argument(metavar="check", help="Say what is wrong with registrations.")],

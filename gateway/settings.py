@@ -172,6 +172,27 @@ class Settings(pydantic.BaseModel):
     assurance_staff: Literal["low", "substantial", "high"] = pydantic.Field(
         "substantial", description="Least NSIS level of assurance of a professional's log-in."
     )
+    audit_key: Path | None = pydantic.Field(
+        None,
+        description="Ed25519 key (PEM) that signs the audit ledger's checkpoints; empty keeps one in the data folder.",
+    )
+    audit_witness_file: Path | None = pydantic.Field(
+        None, description="File that every checkpoint is added to: on another disk, of another owner."
+    )
+    audit_witness_url: str = pydantic.Field(
+        "", pattern="^(https?://.+)?$", description="Address that every checkpoint is posted to."
+    )
+    audit_retention_days: int = pydantic.Field(
+        1826, ge=0, description="How long audit records are kept (five years; ask your DPO); 0 keeps them for ever."
+    )
+    minlog_url: str = pydantic.Field(
+        "",
+        pattern="^(https?://.+)?$",
+        description="Where looks are registered for MinLog2 (SOAP); empty registers none.",
+    )
+    minlog_system: str = pydantic.Field(
+        "Sundbro", min_length=1, max_length=25, description="What MinLog shows as the system that was used."
+    )
     otlp: str = pydantic.Field("", description="OTLP/HTTP address for traces; empty exports none.")
     trace_ratio: float = pydantic.Field(
         0.01, ge=0, le=1, description="Share of messages that are traced when the sender did not decide it."

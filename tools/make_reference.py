@@ -17,6 +17,8 @@ sys.path.insert(0, str(ROOT))
 import typer  # noqa: E402
 
 from gateway import cli  # noqa: E402
+from gateway.audit.record import _EVENT, _PERSONAL  # noqa: E402
+from gateway.audit.vocabulary import MEANINGS, Event  # noqa: E402
 from gateway.model import RejectionCode  # noqa: E402
 from gateway.observe.catalogue import METRICS  # noqa: E402
 from gateway.settings import PREFIX, Settings  # noqa: E402
@@ -104,12 +106,74 @@ def rejections() -> str:
     )
 
 
+def comments(path: str, kind: str) -> dict[str, str]:
+    """The comment behind each member of an enum."""
+    source = (ROOT / path).read_text()
+    lines = source.splitlines()
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and node.name == kind:
+            for line in node.body:
+                if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant):
+                    found[str(line.value.value)] = lines[line.lineno - 1].partition("#")[2].strip()
+    return found
+
+
+def fields(path: str, kind: str) -> dict[str, str]:
+    """The docstring under each field of a dataclass, in one line."""
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ClassDef) and node.name == kind:
+            for line, after in zip(node.body, [*node.body[1:], ast.Pass()], strict=True):
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                    text = (
+                        after.value.value
+                        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                        else ""
+                    )
+                    found[line.target.id] = " ".join(str(text).split())
+    return found
+
+
+def audit() -> str:
+    told = fields("gateway/audit/record.py", "Record")
+    rows = [
+        (f"`{event.value}`", MEANINGS[event].action, MEANINGS[event].subtype, MEANINGS[event].text) for event in Event
+    ]
+    names = [
+        (f"`{name}`", f"`{short}`", line, told[name])
+        for line, shorts in (("event", _EVENT), ("personal", _PERSONAL))
+        for name, short in shorts.items()
+    ]
+    wrongs = [(f"`{one}`", text) for one, text in comments("gateway/audit/verify.py", "Wrong").items()]
+    return (
+        "# Audit\n\n"
+        + NOTE
+        + "[Why it is as it is](../explanation/audit.md); [how to verify it](../how-to/audit.md).\n\n"
+        + "## Events\n\n"
+        + table(("event", "AuditEvent.action", "restful-interaction", "meaning"), rows)
+        + "\n## Fields of a record\n\nEach is in one of two lines of JSON, under its short name; what is empty is left out. "
+        + "`personal` can be erased.\n\n"
+        + table(("field", "short", "line", "meaning"), names)
+        + "\n## What `sundbro audit verify` may find\n\n"
+        + table(("wrong", "meaning"), wrongs)
+    )
+
+
 def command() -> str:
     group = typer.main.get_command(cli.app)
     context = typer.Context(group, info_name="sundbro")
     parts = ["# The command `sundbro`\n\n" + NOTE]
+    verbs = []
     for name in group.list_commands(context):  # type: ignore[attr-defined]
         verb = group.get_command(context, name)  # type: ignore[attr-defined]
+        inner = typer.Context(verb, info_name=name, parent=context)
+        several = getattr(verb, "list_commands", None)
+        if several is None:
+            verbs.append((name, verb))
+        else:
+            verbs += [(f"{name} {one}", verb.get_command(inner, one)) for one in several(inner)]
+    for name, verb in verbs:
         assert verb is not None
         inner = typer.Context(verb, info_name=name, parent=context)
         usage = " ".join(piece for param in verb.get_params(inner) for piece in param.get_usage_pieces(inner))
@@ -135,6 +199,7 @@ PAGES = {
     "feeds.md": feeds,
     "rejections.md": rejections,
     "command.md": command,
+    "audit.md": audit,
 }
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Final
 
+from gateway.access import Why
 from gateway.app.parts import Parts
-from gateway.errors import Misconfigured
+from gateway.audit import Event
+from gateway.audit.ledger import Ledger
+from gateway.audit.record import without_numbers
+from gateway.errors import Misconfigured, SundbroError
 from gateway.identity.oauth.acceptance import Acceptance
 from gateway.receive import http_body, mllp, outcomes
 from gateway.receive.files import FilesDoor
@@ -20,9 +25,25 @@ from gateway.receive.receipts import Receipts
 from gateway.settings import Settings
 from gateway.store.port import MessageRow
 
+RECEIPTS_NOTED: Final = 20
 
-def intake_of(parts: Parts, receipts: Receipts) -> Intake:
-    """Return what all doors of this process share."""
+
+def intake_of(parts: Parts, receipts: Receipts, audit: Ledger) -> Intake:
+    """Return what all doors of this process share; `audit` has on record what was posted, before it is acknowledged."""
+
+    async def posted(feed: str, door: str, sender: str, receipts: Sequence[str]) -> None:
+        await audit.write(
+            {
+                "event": Event.POSTED,
+                "status": 202,
+                "door": door,
+                "type": feed,
+                "client": without_numbers(sender),
+                "count": len(receipts),
+                "more": {"receipts": receipts[:RECEIPTS_NOTED]},
+            }
+        )
+
     return Intake(
         [Inlet(station.feed, station.adapter.split) for station in parts.stations.values()],
         backbone=parts.backbone,
@@ -31,11 +52,18 @@ def intake_of(parts: Parts, receipts: Receipts) -> Intake:
         clock=parts.clock,
         tell=parts.tell,
         limits=Limits.of(parts.settings),
+        posted=posted,
     )
 
 
-def http_door(parts: Parts, intake: Intake, receipts: Receipts, acceptance: Acceptance) -> HttpDoor:
-    """Return the ingest routes."""
+def http_door(parts: Parts, intake: Intake, receipts: Receipts, acceptance: Acceptance, audit: Ledger) -> HttpDoor:
+    """Return the ingest routes; `audit` has on record who was refused."""
+
+    async def refused(feed: str, client: str, source: str, error: SundbroError) -> None:
+        given = {"event": Event.POSTED, "status": error.status, "door": "http", "type": feed, "client": client}
+        why = getattr(error, "why", Why.NO_SCOPE)
+        await audit.write(given | {"why": why.value, "source": source})
+
     return HttpDoor(
         intake,
         receipts=receipts,
@@ -43,6 +71,7 @@ def http_door(parts: Parts, intake: Intake, receipts: Receipts, acceptance: Acce
         authorise=acceptance.of_request,
         tell=parts.tell,
         limits=http_body.Limits.of(parts.settings),
+        refused=refused,
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from gateway.app import doors, garbage, ports, processes, web, workers
+from gateway.app import auditing, doors, garbage, ports, processes, web, workers
 from gateway.app import parts as root
 from gateway.app.bugs import where
 from gateway.app.servers import servers_of
@@ -121,6 +121,10 @@ class _Family:
             if not translators:
                 await self._role("translate", functools.partial(workers.translate, parts, owner))
             await self._role("lag", functools.partial(_measure_lag, parts))
+        if roles & HTTP_ROLES:
+            await self._role("audit", functools.partial(auditing.keep, parts))
+            if settings.minlog_url:
+                await self._role("minlog", functools.partial(auditing.register, parts))
         await self._role("expire", functools.partial(_expire, parts))
 
     async def listening(self) -> socket.socket:
@@ -212,6 +216,10 @@ def refuse_unsafe(settings: Settings) -> None:
         unsafe.append("SUNDBRO_KAFKA_SECURITY is PLAINTEXT")
     if settings.kafka and settings.kafka_replication < 2:  # noqa: PLR2004
         unsafe.append("SUNDBRO_KAFKA_REPLICATION is 1: the loss of one broker loses messages")
+    if not (settings.audit_witness_file or settings.audit_witness_url):
+        unsafe.append(
+            "neither SUNDBRO_AUDIT_WITNESS_FILE nor SUNDBRO_AUDIT_WITNESS_URL is given: the audit has no witness"
+        )
     if unsafe:
         raise Misconfigured("not in production: " + "; ".join(unsafe))
 

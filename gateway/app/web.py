@@ -13,10 +13,11 @@ from typing import Any
 import uvicorn
 from starlette.routing import BaseRoute
 
-from gateway.app import doors, logins, messages
+from gateway.app import auditing, doors, logins, messages, names
 from gateway.app.oauth import NobodyLoggedIn, address_of_callers, oauth_of
 from gateway.app.one_write import OneWriteProtocol
 from gateway.app.parts import Parts
+from gateway.audit.ledger import Ledger
 from gateway.errors import Misconfigured
 from gateway.formats.packed import Limits
 from gateway.identity.oauth import metadata
@@ -28,8 +29,11 @@ from gateway.receive.intake import Intake
 from gateway.receive.receipts import Receipts
 from gateway.serve import validating
 from gateway.serve.api import ROOT, FhirApi
-from gateway.serve.operations import operations
+from gateway.serve.audit_events import AuditEvents
+from gateway.serve.auditing import Auditor
+from gateway.serve.operations import operations, who_has_seen
 from gateway.serve.operations.stored_terminology import StoredTerminology
+from gateway.serve.operations.who_has_seen import WhoHasSeenHandler
 from gateway.serve.paging import Pages
 from gateway.serve.permitted import PermittedStore
 from gateway.terminology import tables
@@ -59,7 +63,12 @@ class _Server(uvicorn.Server):
 
 
 def application(
-    parts: Parts, roles: frozenset[str], intake: Intake, receipts: Receipts, signed_in: logins.Logins | None = None
+    parts: Parts,
+    roles: frozenset[str],
+    intake: Intake,
+    receipts: Receipts,
+    audit: Ledger,
+    signed_in: logins.Logins | None = None,
 ) -> tuple[Any, Health]:
     """Return the ASGI application of these roles, and its health pages. `signed_in` is where people log in."""
     from gateway.serve import framework  # noqa: PLC0415  FastAPI takes half a second: `prepare` has begun with it
@@ -68,31 +77,36 @@ def application(
     authority = oauth_of(parts, NobodyLoggedIn() if signed_in is None else signed_in.sessions)
     routes: list[BaseRoute] = list(health.routes())
     if "receive" in roles:
-        routes += doors.http_door(parts, intake, receipts, authority.acceptance).routes()
+        routes += doors.http_door(parts, intake, receipts, authority.acceptance, audit).routes()
     if signed_in is not None:
         routes += signed_in.routes
     if "serve" not in roles:
         return framework.application(routes, None), health
     routes += authority.endpoint.routes()
-    fhir = fhir_api(parts, intake if "receive" in roles else None, authority.acceptance)
+    fhir = fhir_api(parts, intake if "receive" in roles else None, authority.acceptance, audit)
     return Cors(framework.application(routes, fhir), authority.registry), health
 
 
-def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance) -> FhirApi:
-    """Return the FHIR API over these parts; `intake` is what $process-message hands messages to."""
+def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit: Ledger) -> FhirApi:
+    """Return the FHIR API over these parts; `intake` is what $process-message hands messages to, `audit` writes down who
+    was shown what.
+    """
     settings, clock = parts.settings, parts.clock
     address, secret = address_of_callers(settings), parts.ids.derive("pages")
+    base = address + ROOT
     shelf = Shelf(MAPPINGS, tables.load(MAPPINGS))
     rows = operations(
         parts.store,
         shelf=shelf,
         pages=Pages(secret, clock),
-        base=address + ROOT,
+        base=base,
         clock=clock,
         deliver=messages.door(intake, parts.store.message, feed=MESSAGE_FEED) if intake else None,
         message_feed=MESSAGE_FEED,
     )
     check = validating.ValidateHandler(PermittedStore(parts.store), MAPPINGS / "profiles", settings.package_files())
+    view = AuditEvents(audit.store, Pages(secret, clock), base, clock)
+    seen = WhoHasSeenHandler(view, PermittedStore(parts.store), Pages(secret, clock), names.of(parts.store), base)
     return FhirApi(
         parts.store,
         identity=acceptance,
@@ -104,7 +118,9 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance) -> Fhi
         clock=clock,
         limits=Limits.of(settings),
         codes=StoredTerminology(PermittedStore(parts.store), shelf).for_search,
-        operations=[*rows, (validating.OPERATION, check)],
+        operations=[*rows, (validating.OPERATION, check), (who_has_seen.OPERATION, seen)],
+        views={"AuditEvent": view},
+        audit=Auditor(audit, secret=parts.ids.derive("audit"), tell=parts.tell),
     )
 
 
@@ -116,10 +132,21 @@ async def prepare() -> None:
 @contextlib.asynccontextmanager
 async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket) -> AsyncIterator[Served]:
     """Serve HTTP inside the block, on a socket that `listen` gave; closes it in the end."""
-    receipts = Receipts(parts.ids.derive("receipts"))
-    intake = doors.intake_of(parts, receipts)
-    signed_in = logins.logins_of(parts) if "serve" in roles else None
-    app, health = application(parts, roles, intake, receipts, signed_in)
+    async with auditing.opened(parts) as audit:
+        receipts = Receipts(parts.ids.derive("receipts"))
+        intake = doors.intake_of(parts, receipts, audit)
+        signed_in = logins.logins_of(parts) if "serve" in roles else None
+        app, health = application(parts, roles, intake, receipts, audit, signed_in)
+        try:
+            async with _serving(app, health, listening):
+                yield Served(address_of(listening), intake)
+        finally:
+            if signed_in is not None:
+                await signed_in.close()
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: Any, health: Health, listening: socket.socket) -> AsyncIterator[None]:
     server = _Server(
         uvicorn.Config(
             app,
@@ -139,13 +166,11 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn announces its start in no other way
             await asyncio.sleep(0.01)
-        yield Served(address_of(listening), intake)
+        yield
     finally:
         health.draining = True
         server.should_exit = True
         await task
-        if signed_in is not None:
-            await signed_in.close()
         listening.close()
 
 

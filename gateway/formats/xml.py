@@ -1,4 +1,4 @@
-"""The one door for XML: bytes → a parsed tree, with nothing that a document could use against its reader.
+"""The one door for XML: bytes → a parsed tree and back, with nothing that a document could use against its reader.
 
 No DOCTYPE at all (so no entity but the five of XML itself, no external subset), nothing is fetched, comments and
 processing instructions are passed over, nesting is limited. Source of the rules: OWASP XXE prevention; libxml2's own
@@ -11,6 +11,7 @@ the elements mean (`fhirxml`).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lxml import etree
@@ -57,6 +58,30 @@ def parse(data: bytes, *, depth_max: int = DEPTH_MAX) -> etree._Element:
     if data.count(b"<") > depth_max:  # each level has a tag: most documents are too short to be walked for it
         _refuse_depth(root, depth_max)
     return root
+
+
+Tree = tuple[str, Mapping[str, str], "str | Sequence[Tree]"]
+"""An element to be written: its name, its attributes, and its text or what is inside it."""
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def dumps(tree: Tree, *, namespace: str, prefix: str) -> bytes:
+    """Write a document whose root is in a namespace and whose other elements are in none, in UTF-8, undeclared.
+
+    Characters that XML does not have are written as U+FFFD.
+    """
+    name, attributes, inside = tree
+    root = etree.Element(f"{{{namespace}}}{name}", dict(attributes), nsmap={prefix: namespace})
+    _write(root, inside)
+    return etree.tostring(root, encoding="unicode").encode()
+
+
+def _write(element: etree._Element, inside: str | Sequence[Tree]) -> None:
+    if isinstance(inside, str):
+        element.text = _NOT_XML.sub("\ufffd", inside)
+        return
+    for name, attributes, content in inside:
+        _write(etree.SubElement(element, name, dict(attributes)), content)
 
 
 def _refuse_encoding(data: bytes) -> None:

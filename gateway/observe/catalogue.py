@@ -181,4 +181,63 @@ METRICS = (
         "files of the watched folder",
         "failed: see failed/*.problem.json",
     ),
+    Metric(
+        "histogram",
+        "sundbro_audit_seconds",
+        (),
+        "what an answer waits for its audit record",
+        "p95 over 0.005: the database's disk is slow",
+    ),
+    Metric(
+        "counter",
+        "sundbro_audit_failures_total",
+        ("interaction",),
+        "answers withheld because their audit record could not be written",
+        "any: callers get 503; the database is away or full",
+    ),
+    Metric(
+        "gauge",
+        "sundbro_audit_unsealed_seconds",
+        (),
+        "age of the oldest audit record without a checkpoint",
+        "over 300: no process of the role serve seals; restart it",
+    ),
+    Metric(
+        "gauge",
+        "sundbro_audit_unsent_checkpoints",
+        (),
+        "checkpoints that a witness has not acknowledged",
+        "growing: the witness is away; nothing is lost, but nobody outside knows yet",
+    ),
+    Metric(
+        "gauge",
+        "sundbro_audit_unsent_seconds",
+        (),
+        "age of the oldest of them",
+        "over 3600: whoever owns the database could tell another story of that hour",
+    ),
+    Metric(
+        "gauge", "sundbro_minlog_waiting_entries", (), "entries to be registered in MinLog", "growing: see the next"
+    ),
+    Metric(
+        "gauge",
+        "sundbro_minlog_oldest_seconds",
+        (),
+        "age of the oldest of them",
+        "over 7200: MinLog or the way to it is away",
+    ),
+    Metric(
+        "gauge",
+        "sundbro_minlog_parked_entries",
+        (),
+        "entries that MinLog does not take, or that nobody can be named in",
+        "sundbro audit minlog shows them",
+    ),
+    Metric(
+        "counter",
+        "sundbro_minlog_entries_total",
+        ("outcome",),
+        "entries that MinLog answered: added, failed",
+        "failed: sundbro audit minlog shows why",
+    ),
 )

@@ -290,6 +290,47 @@ class LoginRefused(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFailed(Observation):
+    """A record could not be written, so the answer was "unavailable"."""
+
+    interaction: str
+    level: ClassVar[str] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditWritten(Observation):
+    """A record is durable; `seconds` is what its answer waited for it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditMeasured(Observation):
+    """How far the ledger is behind: the age of the oldest record without a checkpoint, and what witnesses do not have."""
+
+    unsealed_seconds: float
+    unsent: int
+    unsent_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class MinlogMeasured(Observation):
+    """What is to be registered in MinLog: waiting entries, the age of the oldest, and those that wait for a person."""
+
+    waiting: int
+    oldest_seconds: float
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class MinlogSent(Observation):
+    """One request to MinLog was answered: entries added, and failed."""
+
+    added: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileTaken(Observation):
     """A file of the watched folder was taken in: `outcome` is done or failed."""
 

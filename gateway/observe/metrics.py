@@ -76,6 +76,11 @@ class Metrics:
             events.PartUnavailable: lambda e: self._of("sundbro_unavailable_total", e.part).inc(),
             events.WorkerFenced: lambda e: self._of("sundbro_fenced_total", e.topic).inc(),
             events.RoleCrashed: lambda e: self._of("sundbro_crashes_total", e.role).inc(),
+            events.AuditFailed: lambda e: self._of("sundbro_audit_failures_total", e.interaction).inc(),
+            events.AuditWritten: lambda e: self._of("sundbro_audit_seconds").observe(e.seconds),
+            events.AuditMeasured: self._audit,
+            events.MinlogMeasured: self._minlog,
+            events.MinlogSent: self._minlog_sent,
             events.FileTaken: lambda e: self._of("sundbro_files_taken_total", e.feed, e.outcome).inc(),
         }
 
@@ -122,6 +127,20 @@ class Metrics:
     def _lag(self, e: events.LagMeasured) -> None:
         self._of("sundbro_waiting_messages", e.feed).set(e.waiting)
         self._of("sundbro_lag_seconds", e.feed).set(e.lag_seconds)
+
+    def _audit(self, e: events.AuditMeasured) -> None:
+        self._of("sundbro_audit_unsealed_seconds").set(e.unsealed_seconds)
+        self._of("sundbro_audit_unsent_checkpoints").set(e.unsent)
+        self._of("sundbro_audit_unsent_seconds").set(e.unsent_seconds)
+
+    def _minlog(self, e: events.MinlogMeasured) -> None:
+        self._of("sundbro_minlog_waiting_entries").set(e.waiting)
+        self._of("sundbro_minlog_oldest_seconds").set(e.oldest_seconds)
+        self._of("sundbro_minlog_parked_entries").set(e.parked)
+
+    def _minlog_sent(self, e: events.MinlogSent) -> None:
+        self._of("sundbro_minlog_entries_total", "added").inc(e.added)
+        self._of("sundbro_minlog_entries_total", "failed").inc(e.failed)
 
 
 def exposition() -> bytes:

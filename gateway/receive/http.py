@@ -64,6 +64,9 @@ class Poster(Protocol):
 Authorise = Callable[[Request], Awaitable[Poster]]
 """Says who sends a request; raises errors.Unauthenticated when nobody known does."""
 
+Refused = Callable[[str, str, str, errors.SundbroError], Awaitable[None]]
+"""Has it on record that somebody was refused: (feed, client, IP address, the refusal). Raises Unavailable."""
+
 _Handler = Callable[[Request, Feed, Poster], Awaitable[Response]]
 
 
@@ -79,8 +82,10 @@ class HttpDoor:
         authorise: Authorise,
         tell: events.Tell,
         limits: http_body.Limits,
+        refused: Refused | None = None,
     ) -> None:
         self._intake = intake
+        self._refused = refused
         self._receipts = receipts
         self._ask = ask
         self._authorise = authorise
@@ -103,12 +108,13 @@ class HttpDoor:
         """Return an endpoint: who is asking, for which feed, may it; then `handler`. Every refusal is a problem."""
 
         async def endpoint(request: Request) -> Response:
-            feed_name = ""
+            feed_name = client = ""
             try:
                 allowed = (method, "HEAD") if method == "GET" else (method,)
                 if request.method not in allowed:
                     raise errors.NotAllowed(f"this address takes {' and '.join(allowed)}")
                 poster = await self._authorise(request)
+                client = poster.actor.client
                 feed = self._intake.feed(request.path_params["feed"], DOOR)
                 feed_name = feed.name
                 if not poster.may_post(feed_name):
@@ -118,11 +124,21 @@ class HttpDoor:
                 if isinstance(error, errors.Unauthenticated | errors.Denied):
                     why = "unauthenticated" if isinstance(error, errors.Unauthenticated) else "denied"
                     self._tell(events.AccessRefused("ingest", why))
+                    error = await self._noted(request, feed_name, client, error)
                 if method == "POST":
                     self._intake.refused(feed_name, DOOR, str(error.status))
                 return problems.response(error, *_details(error, method, self._intake.feeds(DOOR), feed_name))
 
         return endpoint
+
+    async def _noted(self, request: Request, feed: str, client: str, error: errors.SundbroError) -> errors.SundbroError:
+        """Have a refusal on record; return it, or that it could not be."""
+        try:
+            if self._refused is not None:
+                await self._refused(feed, client, request.client.host if request.client else "", error)
+        except errors.Unavailable as away:
+            return away
+        return error
 
     async def _post(self, request: Request, feed: Feed, poster: Poster) -> Response:
         headers = request.headers

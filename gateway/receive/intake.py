@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +28,9 @@ from gateway.settings import Settings
 
 Split = Callable[[bytes, str, Feed], list[Piece]]
 """An adapter's `split` (adapters/README.md)."""
+
+Posted = Callable[[str, str, str, Sequence[str]], Awaitable[None]]
+"""Has it on record who posted to which feed, through which door: (feed, door, sender, receipts). Raises Unavailable."""
 
 BATCH_MESSAGES_MAX: Final = 50_000
 """Messages in one body. A body of 16 MiB of real readings has fewer; one of empty objects would have millions."""
@@ -81,6 +84,7 @@ class Prepared:
     receipts: list[Receipt] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
     """For each receipt, the number of the part it came from, from 0."""
+    sender: str = ""
 
 
 class Intake:
@@ -96,6 +100,7 @@ class Intake:
         clock: Clock,
         tell: events.Tell,
         limits: Limits,
+        posted: Posted | None = None,
     ) -> None:
         self._inlets = {inlet.feed.name: inlet for inlet in inlets}
         self._backbone = backbone
@@ -103,6 +108,7 @@ class Intake:
         self._receipts = receipts
         self._clock = clock
         self._limits = limits
+        self._posted = posted
         self.tell = tell
         self.inflight = Inflight(limits.messages_max, limits.bytes_max)
 
@@ -165,6 +171,7 @@ class Intake:
             feed_name,
             traces.traceparent(traceparent, self._limits.trace_ratio),
             asyncio.get_running_loop().time(),
+            sender=sender,
         )
         received_at = self._clock.now()
         batch = self._receipts.new(feed_name, received_at) if len(parts) > 1 else ""
@@ -203,9 +210,14 @@ class Intake:
     async def append(self, prepared: Prepared, *, door: str) -> list[Receipt]:
         """Make prepared messages durable. The first step is the backbone's `append`, so that calls keep their order."""
         if prepared.records:
+            noting: asyncio.Task[None] | None = None
+            if self._posted is not None:
+                noting = asyncio.create_task(self._noted(prepared, door))
             try:
                 async with asyncio.timeout(self._limits.ack_seconds_max):
                     await self._backbone.append(prepared.records)
+                    if noting is not None:
+                        await noting
             except TimeoutError:
                 raise errors.Unavailable(
                     f"the log did not confirm within {self._limits.ack_seconds_max:g} s; send again"
@@ -219,6 +231,12 @@ class Intake:
             size = len(next(records).value)
             self.tell(events.MessageReceived(prepared.feed, door, receipt.receipt, size, seconds, prepared.traceparent))
         return prepared.receipts
+
+    async def _noted(self, prepared: Prepared, door: str) -> None:
+        """Have it on record that messages were posted: with the wait for the log, not after it."""
+        assert self._posted is not None
+        receipts = [receipt.receipt for receipt in prepared.receipts if not receipt.refused]
+        await self._posted(prepared.feed, door, prepared.sender, receipts)
 
     def refused(self, feed: str, door: str, code: str) -> None:
         """Announce that a door did not take a message, and told its sender so."""

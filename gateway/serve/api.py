@@ -20,9 +20,10 @@ from gateway.identity import Principal
 from gateway.observe import events
 from gateway.serve import answer as answers
 from gateway.serve import body as bodies
-from gateway.serve import media, operation, read, sending
+from gateway.serve import media, operation, read, seen, sending
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking, Receive, Scope, Send, form, pairs_of
+from gateway.serve.auditing import Auditor
 from gateway.serve.create import CreateHandler
 from gateway.serve.delete import DeleteHandler
 from gateway.serve.history import HistoryHandler
@@ -72,7 +73,8 @@ class FhirApi:
     `address` is where callers reach the gateway (`https://gw.example`); the FHIR base is `/fhir` below it. `secret`
     (16 bytes or more, the same in all processes) seals page links; `ids` makes the lanes of persons.
     `operations` are rows with their handlers; `codes` fetches what searches by `:in`, `:below` … need; `security` is what the
-    CapabilityStatement says of tokens.
+    CapabilityStatement says of tokens. `audit` writes down who was shown what, before it is shown; `views` answer for types
+    that are not stored, and only read.
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class FhirApi:
         operations: Sequence[tuple[Operation, operation.Handler]] = (),
         codes: Codes | None = None,
         security: Mapping[str, Any] | None = None,
+        audit: Auditor | None = None,
+        views: Mapping[str, Handler] | None = None,
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
@@ -96,12 +100,17 @@ class FhirApi:
         self._identity = identity
         self._tell = tell
         self._limits = limits or Limits()
+        self._audit = audit
         self.operations = tuple(row for row, _ in operations)
-        self.routes = Routes((*TABLE, *(route for row in self.operations for route in operation.rows(row))))
+        self._views = dict(views or {})
+        rows = (*TABLE, *(route for row in self.operations for route in operation.rows(row)))
+        self.routes = Routes(rows, read_only=self._views)
         self._operations = {
             (route.pattern, route.types): handler for row, handler in operations for route in operation.rows(row)
         }
-        self.capabilities = Capabilities(self.base, version(), clock, self.routes.rows, self.operations, security)
+        self.capabilities = Capabilities(
+            self.base, version(), clock, self.routes.rows, self.operations, security, frozenset(self._views)
+        )
         history = HistoryHandler(permitted, pages, self.base)
         search = SearchHandler(permitted, pages, self.base, clock, codes)
         self._handlers: dict[Interaction, Handler] = {
@@ -136,8 +145,9 @@ class FhirApi:
         begun = time.perf_counter()
         interaction, kind = Interaction.UNKNOWN, ""
         headers, wanted, indented = dict(scope["headers"]), media.JSON, False
+        asking, noted, why = Asking(Matched(TABLE[0]), headers, []), seen.begin(), ""
         try:
-            asking = Asking(Matched(TABLE[0]), headers, pairs_of(scope["query_string"]))
+            asking.pairs = pairs_of(scope["query_string"])
             wanted = media.wanted(asking.header(b"accept"), asking.take("_format"))
             indented = _pretty(asking)
             path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(ROOT)
@@ -149,12 +159,16 @@ class FhirApi:
                 asking.actor = (await self._identity.of_scope(scope, asking.header(b"authorization"))).actor
             if scope["method"] in _BODIES:
                 await self._take_in(asking, receive)
+            if self._audit is not None:
+                self._audit.intend(scope, asking, noted)
             answer = await self._handle(asking.actor, asking)
             if b"prefer" in headers and interaction in _PREFERS_HANDLING:
                 answer.headers += answers.handling_applied(asking.preference("handling"))
         except Exception as error:  # noqa: BLE001 - the last place where a bug can become an answer
-            answer = answers.refusal(error)
+            answer, why = answers.refusal(error), answers.why(error)
             self._note(error, interaction)
+        if self._audit is not None:
+            answer = await self._audit.record(scope, asking, noted, answer, why)
         status = await sending.send(send, answer, headers, wanted, indented=indented, head=scope["method"] == "HEAD")
         self._tell(events.RequestAnswered(interaction.value, kind, status, time.perf_counter() - begun))
 
@@ -163,7 +177,10 @@ class FhirApi:
         if asking.matched.route.letter is None:
             return self.capabilities.answer(asking)
         assert actor is not None
-        return await self._handlers[asking.matched.route.interaction](actor, asking)
+        interaction, kind = asking.matched.route.interaction, asking.matched.member or asking.matched.type
+        if kind in self._views and interaction is not Interaction.OPERATION:
+            return await self._views[kind](actor, asking)
+        return await self._handlers[interaction](actor, asking)
 
     async def _take_in(self, asking: Asking, receive: Receive) -> None:
         """Read the body; a form's pairs stand with those of the address."""

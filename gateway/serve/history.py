@@ -19,7 +19,7 @@ from gateway.access import Actor, History, Permitted, TypeHistory
 from gateway.access.scopes import Letter
 from gateway.search import parameters, times
 from gateway.search.parse import COUNT_DEFAULT, COUNT_MAX
-from gateway.serve import bundle, shaping
+from gateway.serve import bundle, seen, shaping
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking
 from gateway.serve.paging import Pages
@@ -167,6 +167,7 @@ class HistoryHandler:
         if place:
             held = {"history": address, "given": [list(pair) for pair in wanted.given], "place": place}
             links.append(("next", f"{own}?_page={self._pages.seal(actor, held)}"))
+        seen.only([version for version in versions if not version.deleted])
         entries = [bundle.past(version, self._base, wanted.shape) for version in versions]
         return Answer(200, bundle.bundle("history", links=links, entries=entries, total=total))
 

@@ -47,7 +47,9 @@ _NORMATIVE: Final = frozenset(
 
 
 class Capabilities:
-    """Answers /metadata. `base` is the address of the API, `rows` and `operations` what it routes."""
+    """Answers /metadata. `base` is the address of the API, `rows` and `operations` what it routes, `views` the types that
+    are not stored.
+    """
 
     def __init__(
         self,
@@ -57,12 +59,14 @@ class Capabilities:
         rows: Sequence[Route],
         operations: Sequence[Operation],
         security: Mapping[str, Any] | None = None,
+        views: frozenset[str] = frozenset(),
     ) -> None:
         self._base = base
         self._version = software_version
         self._rows = rows
         self._operations = operations
         self._security = security or _BEARER
+        self._views = views
         self._since = instant(clock.now())
 
     def answer(self, asking: Asking) -> Answer:
@@ -114,6 +118,16 @@ class Capabilities:
             "rest": [{name: value for name, value in rest.items() if value}],
         }
 
+    def _view(self, known: Parameters) -> dict[str, Any]:
+        """Return what is true of a type that is not stored: it is read and searched."""
+        return {
+            "type": known.type,
+            "profile": f"http://hl7.org/fhir/StructureDefinition/{known.type}",
+            "interaction": [{"code": code} for code in ("read", "vread", "search-type")],
+            "versioning": "versioned",
+            "searchParam": [_parameter(one) for one in known.all() if one.supported],
+        }
+
     def _codes(self, *, typed: bool) -> list[str]:
         """Return the interactions of the rows: of types, or of the whole system."""
         rows = (row for row in self._rows if row.interaction not in _NO_CODE)
@@ -124,6 +138,8 @@ class Capabilities:
         return [*dict.fromkeys(kind for row in self._rows if row.method == "PATCH" for kind in row.takes)]
 
     def _resource(self, known: Parameters) -> dict[str, Any]:
+        if known.type in self._views:
+            return self._view(known)
         references = [one for one in known.all() if one.kind is Kind.REFERENCE and one.supported]
         declared: dict[str, Any] = {}
         for row in self._rows:

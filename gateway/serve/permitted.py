@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from gateway.access import History, Permitted, Read, Search, TypeHistory, VersionRead, Writing
+from gateway.serve import seen
 from gateway.store.port import Condition, Edit, Edited, Page, Store, Version
 
 
@@ -18,17 +20,20 @@ class PermittedStore:
 
     async def read(self, permitted: Permitted[Read]) -> Version | None:
         """Return the current version, deleted ones included, or None."""
-        return await self._store.read(permitted.intent.type, permitted.intent.id)
+        version = await self._store.read(permitted.intent.type, permitted.intent.id)
+        return _noted(permitted, version)
 
     async def vread(self, permitted: Permitted[VersionRead]) -> Version | None:
         """Return one version, or None."""
         intent = permitted.intent
-        return await self._store.vread(intent.type, intent.id, intent.version)
+        return _noted(permitted, await self._store.vread(intent.type, intent.id, intent.version))
 
     async def history(self, permitted: Permitted[History]) -> Page:
         """Return versions of one resource, newest first."""
         intent = permitted.intent
-        return await self._store.history(intent.type, intent.id, count=intent.count, before=intent.before)
+        page = await self._store.history(intent.type, intent.id, count=intent.count, before=intent.before)
+        seen.note(permitted, page.versions)
+        return page
 
     async def changes(
         self,
@@ -40,16 +45,25 @@ class PermittedStore:
     ) -> Page:
         """Return versions of all resources of these types, newest first; see `store.port.Store.changes`."""
         types = [one.intent.type for one in permitted]
-        return await self._store.changes(types, count=count, since=since, before=before) if types else Page((), False)
+        if not types:
+            return Page((), more=False)
+        page = await self._store.changes(types, count=count, since=since, before=before)
+        seen.note(permitted[0], page.versions)
+        return page
 
     async def read_many(self, permitted: Sequence[Permitted[Read]]) -> list[Version]:
         """Return the current, not deleted versions, in any order."""
         wanted = [(one.intent.type, one.intent.id) for one in permitted]
-        return await self._store.read_many(wanted) if wanted else []
+        versions = await self._store.read_many(wanted) if wanted else []
+        if versions:
+            seen.note(permitted[0], versions)
+        return versions
 
     async def search(self, permitted: Permitted[Search]) -> Page:
         """Return one page of matches."""
-        return await self._store.search(permitted.intent.query)
+        page = await self._store.search(permitted.intent.query)
+        seen.note(permitted, page.versions)
+        return page
 
     async def present(self, permitted: Sequence[Permitted[Writing]]) -> list[Version | None]:
         """Return the current versions of what is to be written, deleted ones included: to write by, not to show."""
@@ -65,13 +79,23 @@ class PermittedStore:
         for permitted, edit in edits:
             if (permitted.intent.type, permitted.intent.id) != (edit.type, edit.id):
                 raise AssertionError("an edit of another resource than was permitted")
-        return await self._store.write(
+        await seen.intended()
+        edited = await self._store.write(
             [edit for _, edit in edits],
             [Condition(permitted.intent.query, found) for permitted, found in conditions],
         )
+        if edits:
+            seen.note(edits[0][0], [one.version for one in edited])
+        return edited
 
     async def following(self, permitted: Permitted[TypeHistory], version: Version) -> Version | None:
         """Return the version of a resource that came after this one, None while there is none."""
         if version.type != permitted.intent.type:
             raise AssertionError("a version of another type than was permitted")
         return await self._store.vread(version.type, version.id, version.version + 1)
+
+
+def _noted(permitted: Permitted[Any], version: Version | None) -> Version | None:
+    if version is not None and not version.deleted:
+        seen.note(permitted, (version,))
+    return version

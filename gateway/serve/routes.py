@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -67,6 +67,7 @@ class Route:
         return tuple(part for part in self.pattern.split("/") if part)
 
 
+WRITES: Final = frozenset({Letter.CREATE, Letter.UPDATE, Letter.DELETE})
 COMPARTMENTS: Final = ("Device", "Encounter", "Patient", "Practitioner", "RelatedPerson")
 
 TABLE: Final = (
@@ -219,12 +220,15 @@ class _Node:
 
 
 class Routes:
-    """The rows as a tree. Raises ValueError for two rows that mean the same request."""
+    """The rows as a tree; types that are `read_only` have none that writes. Raises ValueError for two rows that mean the
+    same request.
+    """
 
-    def __init__(self, rows: Iterable[Route]) -> None:
+    def __init__(self, rows: Iterable[Route], *, read_only: Container[str] = ()) -> None:
         self.rows = tuple(rows)
         self._root = _Node()
         self._types = parameters.types()
+        self._read_only = read_only
         for row in self.rows:
             self._plant(row)
 
@@ -272,11 +276,17 @@ class Routes:
             assert node.below is not None  # a place has something below it
             node = node.below
         for route in node.rows.get("GET" if method == "HEAD" else method, ()):
-            if not route.types or kind in route.types:
+            if self._takes(route, kind):
                 return Matched(route, kind, name, int(version or 0), member)
-        if allowed := [row.method for rows in node.rows.values() for row in rows if not row.types or kind in row.types]:
+        if allowed := [row.method for rows in node.rows.values() for row in rows if self._takes(row, kind)]:
             raise MethodNotAllowed(allowed)
         raise self._unknown(segments)
+
+    def _takes(self, row: Route, kind: str) -> bool:
+        """Say whether a row is for a type: what only reads is for all, and for those that are not stored."""
+        if row.types and kind not in row.types:
+            return False
+        return row.letter not in WRITES or kind not in self._read_only
 
     def _unknown(self, segments: list[str]) -> errors.NotFound:
         if segments[-1].startswith("$"):

@@ -18,7 +18,7 @@ from gateway.access import Actor, Search
 from gateway.clock import Clock
 from gateway.search.query import After, AsOf
 from gateway.search.values import Context, Terminology
-from gateway.serve import bundle, questions, several, shaping
+from gateway.serve import bundle, questions, seen, several, shaping
 from gateway.serve.answer import Answer, outcome
 from gateway.serve.asking import Asking
 from gateway.serve.include import INCLUDED_MAX, Includer
@@ -88,17 +88,20 @@ class SearchHandler:
         asked = [pair for pair in place.pairs if pair not in shapes] if shapes else place.pairs
         context = await self._context(actor, place)
         question = questions.understood(matched, types, asked, context, lenient=asking.lenient())
-        place.pairs = [*question.used, *shapes]
+        place.pairs = asking.pairs = [*question.used, *shapes]
         page = await self._page(actor, question, place)
+        shown = [*page.versions]
         entries = bundle.found(page.versions, self._base, shape)
         if (includes := question.includes) and page.versions:
             included = await self._includer.included(actor, includes, page.versions)
+            shown += included.versions
             entries += bundle.found(included.versions, self._base, shape, included=True)
             entries += [bundle.note(outcome("warning", "incomplete", [_CUT]))] if included.cut else []
         if page.loose:
             entries.append(bundle.note(outcome("warning", "incomplete", [_LOOSE])))
         if question.ignored and not token:
             entries.append(bundle.note(outcome("warning", "not-supported", question.ignored)))
+        seen.only(shown)
         links = self._links(actor, address, place, page, token)
         return Answer(200, bundle.bundle("searchset", links=links, entries=entries, total=page.total))
 

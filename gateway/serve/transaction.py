@@ -20,13 +20,14 @@ from gateway.clock import Clock, instant
 from gateway.formats import json
 from gateway.model import Resource
 from gateway.search.query import Query
+from gateway.serve import auditing, prefer, seen
 from gateway.serve import entries as asked
-from gateway.serve import prefer
 from gateway.serve.answer import Answer, etag, refusal
 from gateway.serve.asking import Asking
 from gateway.serve.entries import Find
 from gateway.serve.perform import Performer
 from gateway.serve.readings import Reading
+from gateway.serve.routes import Interaction
 from gateway.serve.step import Done, Method, Step, What
 
 ENTRIES_MAX: Final = 10_000
@@ -34,6 +35,18 @@ _AT_ONCE: Final = 32
 """Entries of a batch that are under way at the same time."""
 _ORDER: Final = {Method.DELETE: 0, Method.POST: 1, Method.PUT: 2, Method.PATCH: 2}
 _LAST: Final = 3
+_INTERACTIONS: Final = {
+    Method.POST: Interaction.CREATE,
+    Method.PUT: Interaction.UPDATE,
+    Method.PATCH: Interaction.PATCH,
+    Method.DELETE: Interaction.DELETE,
+}
+_WHAT: Final = {
+    What.CREATED: Interaction.CREATE,
+    What.WRITTEN: Interaction.UPDATE,
+    What.FOUND: Interaction.READ,
+    What.DELETED: Interaction.DELETE,
+}
 
 Reads = Callable[[Actor, Asking], Awaitable[Answer]]
 
@@ -118,15 +131,20 @@ class TransactionHandler:
             (done,) = await self._perform(actor, [job])
         except Exception as error:  # noqa: BLE001 - the entry's own fate; a bug is told like any other
             self._note(error)
+            auditing.entry(_INTERACTIONS[job.method], job.type, refusal(error).status)
             return _refused(error)
         return self._told(done, wanted)
 
     async def _reading(self, actor: Actor, job: Reading) -> bytes:
+        matched = job.matched
         try:
-            answer = await self._reads(actor, Asking(job.matched, job.headers, job.pairs, actor, job.body))
+            with seen.within():
+                answer = await self._reads(actor, Asking(job.matched, job.headers, job.pairs, actor, job.body))
         except Exception as error:  # noqa: BLE001 - the entry's own fate
             self._note(error)
+            auditing.reading(matched, refusal(error).status)
             return _refused(error)
+        auditing.reading(matched, answer.status)
         headers = dict(answer.headers)
         response = {"status": _status(answer.status)}
         if b"etag" in headers:
@@ -136,6 +154,7 @@ class TransactionHandler:
     def _told(self, done: Done, wanted: str) -> bytes:
         version = done.version
         deleted = done.what is What.DELETED
+        auditing.entry(_WHAT[done.what], done.type, done.what.value if done.what is not What.FOUND else 200)
         response: dict[str, Any] = {"status": _status(done.what.value if done.what is not What.FOUND else 200)}
         if version is not None and version.version:
             if not deleted:

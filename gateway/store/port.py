@@ -43,6 +43,8 @@ class Version:
     deleted: bool = False
     lane: str = ""
     message: str = ""  # the receipt of the message that made this version
+    patient: int | None = None
+    """Whom it is about: `reference('patient', 'Patient/…')`; of a deletion, whom what was deleted was about."""
     posted: bool = field(default=False, compare=False)
     """Of a history: whether the API created it under an id of the server's making (POST)."""
 

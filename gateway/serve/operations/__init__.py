@@ -16,6 +16,7 @@ from gateway.serve.operations import (
     subsumes,
     translate,
     validate_code,
+    who_has_seen,
 )
 from gateway.serve.operations.process_message import Deliver
 from gateway.serve.operations.stored_terminology import StoredTerminology
@@ -38,6 +39,7 @@ ROWS: Final = (
     meta.META_ADD,
     meta.META_DELETE,
     process_message.OPERATION,
+    who_has_seen.OPERATION,
 )
 """Every operation of this folder (docs/reference/operations.md)."""
 

@@ -73,5 +73,7 @@ class Editing:
         else:  # the very bytes that are stored, with their version
             row.noted = True
             body = bodies.stamped(edit.body, row.version, instant(row.updated))
-        version = Version(edit.type, edit.id, row.version, row.updated, body, row.deleted, row.lane)
+        version = Version(
+            edit.type, edit.id, row.version, row.updated, body, row.deleted, row.lane, patient=row.patient
+        )
         return Edited(version, new, created=absent)

@@ -21,7 +21,7 @@ _AFTER_ALL = dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
 
 
 def version_of(resource_type: str, resource_id: str, row: Mapping[str, Any]) -> Version:
-    """Make a Version of a row with version, updated, deleted, lane, body and receipt."""
+    """Make a Version of a row with version, updated, deleted, lane, body, receipt and patient."""
     return Version(
         resource_type,
         resource_id,
@@ -31,6 +31,7 @@ def version_of(resource_type: str, resource_id: str, row: Mapping[str, Any]) -> 
         row["deleted"],
         row["lane"],
         row["receipt"],
+        row["patient"],
     )
 
 

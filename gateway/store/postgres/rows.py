@@ -21,7 +21,7 @@ RESOURCE_COLUMNS = (
     "rid", "updated", "patient", "code", "low", "high", "event", "received", "line", "message", "version", "type",
     "deleted", "id", "lane", "digest", "tokens", "state", "body", "own", "present",
 )  # fmt: skip
-VERSION_COLUMNS = ("updated", "message", "version", "type", "deleted", "id", "lane", "body")
+VERSION_COLUMNS = ("updated", "message", "version", "type", "deleted", "id", "lane", "patient", "body")
 
 _NOTHING = Index()
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -63,6 +63,8 @@ class Row:
     updated: dt.datetime = _LONG_AGO
     deleted: bool = False
     lane: str = ""
+    patient: int | None = None
+    """Whom the content is about; of a deletion, whom the last content was about."""
     precedence: Precedence | None = None
     feed: str = ""
     """The feed whose PUT made the content, for the first merge into it."""
@@ -98,10 +100,14 @@ class Row:
         self.digest = digest
         self.message = message
         self.index = index if body else _NOTHING
+        self.patient = index.patient if body else self.patient
         self.body = bodies.stamped(body, self.version, _instant(self.updated)) if body else b""
 
     def _version_record(self) -> tuple[Any, ...]:
-        return (self.updated, self.message, self.version, self.type, self.deleted, self.id, self.lane, self.body)
+        return (
+            self.updated, self.message, self.version, self.type, self.deleted, self.id, self.lane, self.patient,
+            self.body,
+        )  # fmt: skip
 
     def record(self, type_name: str, tokens: list[int]) -> tuple[Any, ...]:
         """Return the row as RESOURCE_COLUMNS, `tokens` being all that stands in the token index."""

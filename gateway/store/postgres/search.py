@@ -259,7 +259,10 @@ def _keys(query: Query, row: Row) -> tuple[str | None, ...]:
 def _page(query: Query, rows: Sequence[Row], total: int | None, as_of: AsOf | None) -> Page:
     shown = rows[: query.count]
     versions = tuple(
-        Version(query.type, row["id"], row["version"], row["updated"], row["body"], False, row["lane"]) for row in shown
+        Version(
+            query.type, row["id"], row["version"], row["updated"], row["body"], False, row["lane"], "", row["patient"]
+        )
+        for row in shown
     )
     more = len(rows) > len(shown)
     if not shown:

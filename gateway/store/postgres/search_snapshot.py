@@ -37,7 +37,7 @@ def unchanged(as_of: AsOf, put: Arguments) -> str:
 
 
 def changed(scope: Scope, resource_type: str, as_of: AsOf) -> Statement:
-    """Return the statement for what is not as it was, with its version of then: columns rid, id, version, updated, lane,
+    """Return the statement for what is not as it was, with its version of then: columns rid, id, version, updated, lane, patient,
     body; and `among`, of how many that were written since: more than CHANGED_MAX are not looked at. One row at least,
     of nulls where there is none.
     """
@@ -53,7 +53,7 @@ def changed(scope: Scope, resource_type: str, as_of: AsOf) -> Statement:
 )
 select (select count(*) from c) as among, was.*
   from (select) one left join (
-    select c.rid, c.id, v.version, v.updated, v.lane, v.body
+    select c.rid, c.id, v.version, v.updated, v.lane, v.patient, v.body
       from c cross join lateral (
         select coalesce((select p.version from version p where p.type = c.type and p.id = c.id and {seen.of("p.xmin")}
                           order by p.version desc limit 1), 0) + 1 as number offset 0

@@ -22,8 +22,8 @@ from gateway.store.postgres.search_plan import Branch, Plan
 from gateway.store.postgres.search_scope import Scope, Statement
 from gateway.store.postgres.search_terms import holds
 
-_COLUMNS: Final = "r.rid, r.version, r.updated, r.id, r.lane, r.body"
-_AT: Final = f"null, null, null, {snapshot.AT}, null, null, null"
+_COLUMNS: Final = "r.rid, r.version, r.updated, r.id, r.lane, r.patient, r.body"
+_AT: Final = f"null, null, null, {snapshot.AT}, null, null, null, null"
 """A row of a page by a `Sort` that holds, as its id, what had been committed when the page was read."""
 
 

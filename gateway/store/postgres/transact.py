@@ -194,6 +194,7 @@ def row_of(found: Mapping[str, Any]) -> Row:
         updated=found["updated"],
         deleted=found["deleted"],
         lane=found["lane"],
+        patient=found["patient"],
         precedence=Precedence(found["event"], found["received"], found["line"]),
         digest=found["digest"],
         message=found["message"],

@@ -30,7 +30,7 @@ select 'control', '', asked.letter, asked.control, 0, '', false, '', 0, 0, false
 -- name: current
 -- The current rows of a batch's resources: $1 types, $2 ids, $3 whether the body is needed (to merge into).
 -- xmin names the transaction that wrote the row as it stands.
-select r.rid, r.type, r.id, r.version, r.updated, r.deleted, r.lane, r.event, r.received, r.line, r.digest, r.message,
+select r.rid, r.type, r.id, r.version, r.updated, r.deleted, r.lane, r.patient, r.event, r.received, r.line, r.digest, r.message,
        r.state, case when asked.whole or r.state is not null then r.body end as body, r.xmin::text as stored_as,
        case when asked.whole and r.state is null then (select feed from message m where m.seq = r.message) end as feed
   from unnest($1::smallint[], $2::text[], $3::boolean[]) as asked (type, id, whole)
@@ -52,7 +52,7 @@ select rid, xmin::text as stored_as from resource where rid = any($1::bigint[]) 
 -- Move current rows aside, and forget what they were found by; their next versions land under the same rid: $1 rids.
 with gone as (
   delete from resource where rid = any($1::bigint[])
-  returning updated, message, version, type, deleted, id, lane, body
+  returning updated, message, version, type, deleted, id, lane, patient, body
 ), dates as (
   delete from date_of where rid = any($1::bigint[])
 ), strings as (
@@ -60,7 +60,7 @@ with gone as (
 ), measures as (
   delete from measure_of where rid = any($1::bigint[])
 )
-insert into version (updated, message, version, type, deleted, id, lane, body) select * from gone;
+insert into version (updated, message, version, type, deleted, id, lane, patient, body) select * from gone;
 
 -- name: note
 -- Content unchanged, but stated again by a later message, or stated by more: $1 rids, $2 event, $3 received, $4 line, $5 state.

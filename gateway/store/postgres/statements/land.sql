@@ -2,8 +2,8 @@
 -- arrays, a column each. Locks in the order of apply.sql: resources first (the unique index), then the outbox heads.
 
 -- name: together
--- $1 to $21 resource ($17 tokens as array literals), $22 to $29 version, $30 to $35 date_of, $36 to $42 string_of,
--- $43 to $49 measure_of; $50 partitions and $51 how many numbers in each; $52 to $57 outbox, the number counted from 1 in
+-- $1 to $21 resource ($17 tokens as array literals), $22 to $30 version, $31 to $36 date_of, $37 to $43 string_of,
+-- $44 to $50 measure_of; $51 partitions and $52 how many numbers in each; $53 to $58 outbox, the number counted from 1 in
 -- its partition. A partition without a head violates the outbox's key: nothing is published into nowhere.
 with landed as (
   insert into resource (rid, updated, patient, code, low, high, event, received, line, message, version, type, deleted, id,
@@ -18,30 +18,30 @@ with landed as (
             lane, digest, tokens, state, body, own, present)
   returning 1
 ), past as (
-  insert into version (updated, message, version, type, deleted, id, lane, body)
+  insert into version (updated, message, version, type, deleted, id, lane, patient, body)
   select * from unnest($22::timestamptz[], $23::bigint[], $24::integer[], $25::smallint[], $26::boolean[], $27::text[],
-                       $28::text[], $29::bytea[])
+                       $28::text[], $29::bigint[], $30::bytea[])
 ), dated as (
   insert into date_of (rid, low, high, type, parameter, edge)
-  select * from unnest($30::bigint[], $31::timestamptz[], $32::timestamptz[], $33::smallint[], $34::smallint[], $35::smallint[])
+  select * from unnest($31::bigint[], $32::timestamptz[], $33::timestamptz[], $34::smallint[], $35::smallint[], $36::smallint[])
 ), named as (
   insert into string_of (rid, type, parameter, edge, key, folded, exact)
-  select * from unnest($36::bigint[], $37::smallint[], $38::smallint[], $39::smallint[], $40::text[], $41::text[], $42::text[])
+  select * from unnest($37::bigint[], $38::smallint[], $39::smallint[], $40::smallint[], $41::text[], $42::text[], $43::text[])
 ), measured as (
   insert into measure_of (rid, unit, type, parameter, edge, low, high)
-  select * from unnest($43::bigint[], $44::integer[], $45::smallint[], $46::smallint[], $47::smallint[], $48::numeric[],
-                       $49::numeric[])
+  select * from unnest($44::bigint[], $45::integer[], $46::smallint[], $47::smallint[], $48::smallint[], $49::numeric[],
+                       $50::numeric[])
 ), held as (
   select part from outbox_head
-   where part = any($50::integer[]) and (select count(*) from landed) is not null
+   where part = any($51::integer[]) and (select count(*) from landed) is not null
    order by part for update
 ), taken as (
   update outbox_head h set seq = h.seq + n.count
-    from unnest($50::integer[], $51::bigint[]) as n (part, count) join held on held.part = n.part
+    from unnest($51::integer[], $52::bigint[]) as n (part, count) join held on held.part = n.part
    where h.part = n.part returning h.part, h.seq - n.count as upto
 )
 insert into outbox (seq, message, part, version, type, id)
 select taken.upto + o.number, o.message, o.part, o.version, o.type, o.id
-  from unnest($52::bigint[], $53::bigint[], $54::integer[], $55::integer[], $56::smallint[], $57::text[])
+  from unnest($53::bigint[], $54::bigint[], $55::integer[], $56::integer[], $57::smallint[], $58::text[])
     as o (number, message, part, version, type, id)
   left join taken on taken.part = o.part;
