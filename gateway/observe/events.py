@@ -4,18 +4,27 @@ A part is given a `Tell` when it is made and calls it with one of these; `metric
 `level` is the log level ('' is not logged, only counted). docs/reference/metrics.md is made from `metrics.py`.
 """
 
+# ruff: noqa: PLC0414, I001 - names that are given on, the way type checkers know it
+
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Something that happened. The class name in snake_case is the event name in logs."""
-
-    level: ClassVar[str] = ""
+from gateway.observe.guarding import (
+    AccessRefused as AccessRefused,
+    AuditFailed as AuditFailed,
+    AuditMeasured as AuditMeasured,
+    AuditWritten as AuditWritten,
+    ClientsRefused as ClientsRefused,
+    LoggedIn as LoggedIn,
+    LoginRefused as LoginRefused,
+    MinlogMeasured as MinlogMeasured,
+    MinlogSent as MinlogSent,
+)
+from gateway.observe.observation import Observation as Observation
+from gateway.observe.observation import Tell as Tell
+from gateway.observe.observation import silent as silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +61,6 @@ class PartUnavailable(Observation):
     part: str
     error: str
     retry_seconds: float
-    level: ClassVar[str] = "warning"
-
-
-@dataclass(frozen=True, slots=True)
-class ClientsRefused(Observation):
-    """The folder of client registrations changed and cannot be used: what was registered before goes on."""
-
-    why: str
     level: ClassVar[str] = "warning"
 
 
@@ -261,76 +262,6 @@ class RequestAnswered(Observation):
 
 
 @dataclass(frozen=True, slots=True)
-class AccessRefused(Observation):
-    """A request without a valid token, or without the right; `why` is a closed word."""
-
-    interaction: str
-    why: str
-    level: ClassVar[str] = "warning"
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedIn(Observation):
-    """Somebody logged in through an identity provider; `kind` is citizen, staff or operator."""
-
-    provider: str
-    kind: str
-    assurance: str
-    level: ClassVar[str] = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class LoginRefused(Observation):
-    """A log-in or a logout token came to nothing; `fault` is a closed word, `detail` names a check and never a value."""
-
-    provider: str
-    fault: str
-    detail: str
-    level: ClassVar[str] = "warning"
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFailed(Observation):
-    """A record could not be written, so the answer was "unavailable"."""
-
-    interaction: str
-    level: ClassVar[str] = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class AuditWritten(Observation):
-    """A record is durable; `seconds` is what its answer waited for it."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class AuditMeasured(Observation):
-    """How far the ledger is behind: the age of the oldest record without a checkpoint, and what witnesses do not have."""
-
-    unsealed_seconds: float
-    unsent: int
-    unsent_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class MinlogMeasured(Observation):
-    """What is to be registered in MinLog: waiting entries, the age of the oldest, and those that wait for a person."""
-
-    waiting: int
-    oldest_seconds: float
-    parked: int
-
-
-@dataclass(frozen=True, slots=True)
-class MinlogSent(Observation):
-    """One request to MinLog was answered: entries added, and failed."""
-
-    added: int
-    failed: int
-
-
-@dataclass(frozen=True, slots=True)
 class FileTaken(Observation):
     """A file of the watched folder was taken in: `outcome` is done or failed."""
 
@@ -338,10 +269,3 @@ class FileTaken(Observation):
     outcome: str
     messages: int
     level: ClassVar[str] = "info"
-
-
-Tell = Callable[[Observation], None]
-
-
-def silent(_: Observation) -> None:
-    """Listen to nothing: for tools that report by themselves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ ACTORS = {
 class ByName:
     """Says who asks by the token, which is an actor's name."""
 
-    def authorise(self, authorization: str | None) -> Principal:
+    async def of_scope(self, scope: Mapping[str, Any], authorization: str | None) -> Principal:
+        del scope
         if not authorization:
             raise NotAuthenticated("this address needs a bearer token", Why.NO_TOKEN)
         who = ACTORS.get(authorization.removeprefix("Bearer "))
