@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from gateway.audit import Event
 from gateway.errors import Unavailable
 from gateway.fhir.validate import validate
 from gateway.search.query import reference
+from gateway.serve.operations.who_has_seen import COPENHAGEN
 from gateway.store.ledger import Block
 from tests.contracts.audited import BASE, Audited, audited
 from tests.contracts.stores import Database, observation
@@ -195,7 +197,7 @@ async def test_audit_events_are_found_by_what_one_asks_of_them(ours: Audited) ->
     assert len(await events(ours, "action=R&outcome=4")) == 1
     assert len(await events(ours, "entity=Observation/o2&subtype=read")) == 1
     assert len(await events(ours, "altid=ABC12")) == 2
-    today = about[0]["recorded"][:10]
+    today = dt.datetime.fromisoformat(about[0]["recorded"]).astimezone(COPENHAGEN).date()
     assert len(await events(ours, f"altid=ABC12&date={today}")) == 2
     assert not await events(ours, "altid=ABC12&date=lt2020-01-01")
     one = (await ours.get(f"AuditEvent/{about[0]['id']}", "operator")).json()
