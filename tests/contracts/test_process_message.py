@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app import messages, workers
+from gateway.app import auditing
 from gateway.app import parts as root
 from gateway.app.doors import intake_of
 from gateway.formats import json
@@ -28,8 +29,8 @@ MINE = ("ingest/municipal",)
 async def through(database: Database, data: Path, *, translate: bool, seconds: float = 15) -> AsyncIterator[Desk]:
     settings = Settings(data=data, partitions=1, database_url=database.url)
     stop = asyncio.Event()
-    async with root.parts(settings, database.url, events.silent) as parts:
-        intake = intake_of(parts, Receipts(parts.ids.derive("receipts")))
+    async with root.parts(settings, database.url, events.silent) as parts, auditing.opened(parts) as audit:
+        intake = intake_of(parts, Receipts(parts.ids.derive("receipts")), audit)
         door = messages.door(intake, parts.store.message, feed="municipal", seconds=seconds)
         working = asyncio.create_task(workers.translate(parts, "t", stop)) if translate else None
         try:
