@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app import messages, workers
-from gateway.app import auditing
+from gateway.app import auditing, messages, workers
 from gateway.app import parts as root
 from gateway.app.doors import intake_of
 from gateway.formats import json
