@@ -213,6 +213,7 @@ class Intake:
             noting: asyncio.Task[None] | None = None
             if self._posted is not None:
                 noting = asyncio.create_task(self._noted(prepared, door))
+                noting.add_done_callback(lambda task: task.cancelled() or task.exception())  # when the log failed first
             try:
                 async with asyncio.timeout(self._limits.ack_seconds_max):
                     await self._backbone.append(prepared.records)

@@ -73,6 +73,9 @@ async def history(store: PostgresStore, url: str) -> dict[str, Any]:
     }
 
 
+_MADE = re.compile(r"^(?:create (table|index|function) (\w+)|alter table (\w+) add column (\w+))", re.MULTILINE)
+"""What a migration makes."""
+
 one_write = st.fixed_dictionaries(
     {
         "name": st.sampled_from("ab"),
@@ -298,16 +301,13 @@ async def test_a_store_behind_its_own_book_repeats_it(store):
 async def test_a_store_that_kept_no_book_before_begins_one_with_its_migration(store, database):
     leases = await claimed(store, "w", [0])
     await store.apply(advanced([message(write(observation("a")), feed="f", offset=0)], leases))
-    later = [sql for _, name, sql in migrate.files() if name >= "0006_order.sql"]
-    made = re.findall(
-        r"^(?:create|alter) (table|index|function) (\w+)(?: add column (\w+))?", "\n".join(later), re.MULTILINE
-    )
-    drops = [
-        f"alter table {name} drop column {column}" if column else f"drop {kind} if exists {name} cascade"
-        for kind, name, column in made
-    ]
+    (since,) = (number for number, name, _ in migrate.files() if "order" in name)
+    later = "".join(sql for number, _, sql in migrate.files() if number >= since)
     async with raw(database.url, store._schema) as connection:
-        await connection.execute("; ".join([*drops, "delete from schema_version where number >= 6"]))
+        for kind, name, table, column in _MADE.findall(later):
+            drop = f"alter table {table} drop column {column}" if column else f"drop {kind} if exists {name} cascade"
+            await connection.execute(drop)
+        await connection.execute("delete from schema_version where number >= $1", since)
     async with open_store(database.url, schema=store._schema) as upgraded:
         book = await upgraded.order.book()
         assert book.name.startswith(store._schema)
