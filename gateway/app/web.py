@@ -81,7 +81,7 @@ def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
         deliver=messages.door(intake, parts.store.message, feed=MESSAGE_FEED) if intake else None,
         message_feed=MESSAGE_FEED,
     )
-    check = validating.ValidateHandler(PermittedStore(parts.store), MAPPINGS / "profiles", settings.package_files())
+    check = validating.ValidateHandler(PermittedStore(parts.store, clock), MAPPINGS / "profiles", settings.package_files())
     return FhirApi(
         parts.store,
         identity=LocalIssuer.open(settings, clock).verifier(),
@@ -91,7 +91,7 @@ def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
         tell=parts.tell,
         clock=clock,
         limits=Limits.of(settings),
-        codes=StoredTerminology(PermittedStore(parts.store), shelf).for_search,
+        codes=StoredTerminology(PermittedStore(parts.store, clock), shelf).for_search,
         operations=[*rows, (validating.OPERATION, check)],
     )
 

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from gateway import errors
-from gateway.access import Actor
+from gateway.access import Actor, Policy
+from gateway.access.policy import DEFAULT
 from gateway.clock import Clock, SystemClock
 from gateway.fhir.ids import Ids
 from gateway.formats.packed import Limits
@@ -86,10 +87,11 @@ class FhirApi:
         limits: Limits | None = None,
         operations: Sequence[tuple[Operation, operation.Handler]] = (),
         codes: Codes | None = None,
+        policy: Policy = DEFAULT,
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
-        permitted, pages = PermittedStore(store), Pages(secret, clock)
+        permitted, pages = PermittedStore(store, clock, policy), Pages(secret, clock)
         self._identity = identity
         self._tell = tell
         self._limits = limits or Limits()

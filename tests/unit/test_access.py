@@ -53,8 +53,6 @@ def test_nobody_else_permits():
         "system/**.r",
         "system/Observation.r s",
         "system/*.r\n",
-        "launch/patient",
-        "openid",
     ],
 )
 def test_the_grammar_is_strict(scope):

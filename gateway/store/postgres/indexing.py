@@ -13,16 +13,16 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.formats import json
-from gateway.search import parameters
+from gateway.search import parameters, standing
 from gateway.search.parameters import Kind
 from gateway.search.query import Index, own
-from gateway.store.postgres import statements
+from gateway.store.postgres import standing_rows, statements
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.index_rows import DATE_COLUMNS, MEASURE_COLUMNS, STRING_COLUMNS, IndexRows, grams, unit_of
 from gateway.store.postgres.plan import Extract
 from gateway.store.postgres.units import Units
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Count up when the same resource would be indexed differently: stores are then indexed again at their next start."""
 _SQL = statements.load("index")
 _BATCH: Final = 500
@@ -41,6 +41,8 @@ class Indexing:
     type_names: dict[int, str] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     addresses: set[tuple[int, str]] = field(default_factory=set)
+    stating: set[int] = field(default_factory=set)
+    """The types whose resources may say who may see what."""
     units: Units = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class Indexing:
             for parameter in parameters.of(name).all()
             if parameter.kind is Kind.URI
         )
+        self.stating.update(self.types[name] for name in standing.STATING if name in self.types)
         await self.units.look(connection)
 
     def tokens(self, type_code: int, index: Index) -> list[int]:
@@ -82,6 +85,12 @@ class Indexing:
         rows = IndexRows(self.parameters, self.units, self.addresses)
         for rid, type_code, index in indexed:
             rows.add(rid, type_code, index)
+        stating = [(rid, index.standing) for rid, type_code, index in indexed if type_code in self.stating]
+        if stating:
+            gone = {*forget}
+            await standing_rows.write(
+                connection, stating, types=self.types, forget=[rid for rid, _ in stating if rid in gone]
+            )
         for table, columns, records in (
             ("date_of", DATE_COLUMNS, rows.dates),
             ("string_of", STRING_COLUMNS, rows.strings),

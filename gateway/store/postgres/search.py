@@ -23,6 +23,7 @@ from gateway.search.query import (
     Query,
     Term,
 )
+from gateway.search.reach import Sight
 from gateway.store.port import Page, Version
 from gateway.store.postgres import search_order as orders
 from gateway.store.postgres import search_sql
@@ -56,7 +57,7 @@ class Searches:
     async def page(self, query: Query) -> Page:
         """See `store.port.Store.search`. The versions' `message` is left empty: an answer does not show it."""
         if self._shares(query):
-            statement = search_sql.page(query, self._scope())
+            statement = search_sql.page(query, self._scope(query))
             if statement.shared:
                 return _page(query, await self._trips(statement).take(statement.arguments), None)
         async with self._connections.session() as connection:
@@ -78,23 +79,31 @@ class Searches:
             rows = await self._rows(connection, query)
         total = None
         if query.total:
-            total = await self._totals.count(connection, search_sql.total(query, self._scope()))
+            total = await self._totals.count(connection, search_sql.total(query, self._scope(query)))
         return _page(query, rows, total)
 
+    async def rows(self, statement: Statement) -> Sequence[Row]:
+        """Run one statement by itself, or with others of its shape that wait at the same moment."""
+        if statement.shared:
+            return await self._trips(statement).take(statement.arguments)
+        async with self._connections.session() as connection:
+            found: Sequence[Row] = await connection.fetch(statement.sql, *statement.arguments)
+        return found
+
     async def _rows(self, connection: Connection, query: Query, told: Sequence[Term] = ()) -> Sequence[Row]:
-        if search_sql.sorts_all(query, self._scope()):
-            counted = search_sql.total(query, self._scope(), SORT_MAX)
+        if search_sql.sorts_all(query, self._scope(query)):
+            counted = search_sql.total(query, self._scope(query), SORT_MAX)
             if await connection.fetchval(counted.sql, *counted.arguments) > SORT_MAX:
                 raise TooCostly(
                     f"more than {SORT_MAX} resources would have to be sorted; narrow the search", at="_sort"
                 )
-        statement = search_sql.page(query, self._scope(), told)
+        statement = search_sql.page(query, self._scope(query), told)
         rows: Sequence[Row] = await connection.fetch(statement.sql, *statement.arguments)
         return rows
 
     async def _rechecked(self, connection: Connection, query: Query) -> Page:
         async def ids(resource_type: str, term: Term) -> tuple[str, ...]:
-            between = Query(resource_type, (term,), count=BETWEEN_MAX)
+            between = Query(resource_type, (term,), count=BETWEEN_MAX, sight=query.sight)
             page = await self.on(connection, between)
             if page.more:
                 raise TooCostly(f"a chain would go through more than {BETWEEN_MAX} resources; narrow the search")
@@ -119,9 +128,13 @@ class Searches:
         for trips in self._shared.values():
             await trips.finish()
 
-    def _scope(self) -> Scope:
+    def _scope(self, query: Query) -> Scope:
+        return self.scope(query.sight)
+
+    def scope(self, sight: Sight | None) -> Scope:
+        """Return what a statement is made with, for whoever sees so much."""
         indexing = self._indexing
-        return Scope(indexing.types, indexing.parameters, indexing.units, self._frequencies)
+        return Scope(indexing.types, indexing.parameters, indexing.units, self._frequencies, sight)
 
     def _shares(self, query: Query) -> bool:
         """Say whether a search is one statement and nothing before or behind it."""

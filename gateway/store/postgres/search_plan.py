@@ -107,7 +107,10 @@ class Plan:
         patient = next((t for t in asked if isinstance(t, ReferenceTerm) and of_patient(query.type, t.parameter)), None)
         code = next((t for t in asked if isinstance(t, TokenTerm) and t.codes), None)
         if patient is not None:
-            return self._by_patient(patient, code)
+            return self._by_patient(self._patients(patient), patient, code)
+        owner = self._owner()
+        if owner is not None:
+            return self._by_patient([owner], None, code)
         # a code may stand in its column instead
         tokens = [term for term in asked if isinstance(term, ReferenceTerm) or not term.codes]
         rarest = min(tokens, key=self._rows, default=None)
@@ -160,17 +163,24 @@ class Plan:
             shut.append(gate.shut)
         self.branches += [Branch(one.conditions, one.source, " and ".join(shut), one.through, one.few) for one in rest]
 
-    def _by_patient(self, term: ReferenceTerm, code: TokenTerm | None) -> list[Term]:
-        branches = self._patients(term)
+    def _owner(self) -> Branch | None:
+        """Return the branch of the one patient whose record is all that exists for whoever asks, None without one."""
+        reach = self.scope.reach(self.query.type)
+        if reach is None or reach.owner is None:
+            return None
+        return Branch([self.scope.any_of("r.patient", [reach.owner], "bigint")], few=True)
+
+    def _by_patient(self, branches: list[Branch], term: ReferenceTerm | None, code: TokenTerm | None) -> list[Term]:
+        answered: list[Term] = [] if term is None else [term]
         if code is None or len(branches) > 1:
             self.branches = branches
-            return [term]
+            return answered
         (patient,) = branches
         self.branches = [
             Branch([*patient.conditions, *way.conditions], way.source, few=True)
             for way in self._by_code(code, few=True)
         ]
-        return [term, code]
+        return [*answered, code]
 
     def _patients(self, term: ReferenceTerm) -> list[Branch]:
         scope, values = self.scope, list(term.values)

@@ -107,9 +107,15 @@ class Writer:
                 raise Moved("what the condition finds has changed", at=condition.query.type)
 
     def _mark(self, query: Query) -> int:
-        """Return the number that stands for a condition: the same for all that ask the same in whatever order."""
+        """Return the number that stands for a condition: the same for all that ask the same in whatever order, whoever."""
         asked = dataclasses.replace(
-            query, terms=tuple(sorted(query.terms, key=repr)), count=_SEVERAL, sort=Sort.NEWEST, order=(), total=False
+            query,
+            terms=tuple(sorted(query.terms, key=repr)),
+            count=_SEVERAL,
+            sort=Sort.NEWEST,
+            order=(),
+            total=False,
+            sight=None,
         )
         text = f"{self._schema}\x1f{asked!r}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
