@@ -81,7 +81,9 @@ def fhir_api(parts: Parts, intake: Intake | None) -> FhirApi:
         deliver=messages.door(intake, parts.store.message, feed=MESSAGE_FEED) if intake else None,
         message_feed=MESSAGE_FEED,
     )
-    check = validating.ValidateHandler(PermittedStore(parts.store, clock), MAPPINGS / "profiles", settings.package_files())
+    check = validating.ValidateHandler(
+        PermittedStore(parts.store, clock), MAPPINGS / "profiles", settings.package_files()
+    )
     return FhirApi(
         parts.store,
         identity=LocalIssuer.open(settings, clock).verifier(),

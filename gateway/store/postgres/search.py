@@ -128,8 +128,8 @@ class Searches:
         for trips in self._shared.values():
             await trips.finish()
 
-    def _scope(self, query: Query) -> Scope:
-        return self.scope(query.sight)
+    def _scope(self, query: Query | None = None) -> Scope:
+        return self.scope(None if query is None else query.sight)
 
     def scope(self, sight: Sight | None) -> Scope:
         """Return what a statement is made with, for whoever sees so much."""
