@@ -74,10 +74,9 @@ NOT_FOR_PARENTS: Final = ("urn:sundbro:label", "not-for-parents")
 """The security label of what a child's parents are not shown (sundhedsloven § 39 b, best interest of the child)."""
 HIDES_REPRESENTED: Final = ("V",)
 ASSURANCE: Final[Mapping[Purpose, Assurance]] = MappingProxyType(
-    {
-        purpose: Assurance.SUBSTANTIAL
-        for purpose in (Purpose.OWN, Purpose.TREATMENT, Purpose.VAERDISPRING, Purpose.CONSENT, Purpose.QUALITY)
-    }
+    dict.fromkeys(
+        (Purpose.OWN, Purpose.TREATMENT, Purpose.VAERDISPRING, Purpose.CONSENT, Purpose.QUALITY), Assurance.SUBSTANTIAL
+    )
 )
 """The least assurance (NSIS) of a user's log-in for a purpose."""
 PURPOSES: Final[Mapping[Kind, frozenset[Purpose]]] = MappingProxyType(

@@ -1,6 +1,6 @@
 """Is a resource within a reach? Slow and obvious, for one resource at a time, without a store.
 
-The facts of the world are given as the resources state them (`standing.read`). That the store's statements find exactly
+The facts of the world are given as the resources state them (`stating`). That the store's statements find exactly
 what this says is a law with a test of its own (tests/leaks).
 """
 
@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.model import Resource
-from gateway.search import match, parameters, times
+from gateway.search import match, parameters, stating, times
 from gateway.search.index import extract
 from gateway.search.indexed import own, reference
 from gateway.search.parameters import Kind
-from gateway.search.reach import Blocked, Empowered, Labelled, Owner, Ownerless, Reach, Related, Test, Unless, Way
-from gateway.search.stated import references
+from gateway.search.reach import Empowered, Labelled, Owner, Ownerless, Reach, Related, Test, Unless, Way
 from gateway.search.standing import (
     Block,
     Born,
@@ -25,8 +24,8 @@ from gateway.search.standing import (
     Mandate,
     Relation,
     Standing,
-    read,
 )
+from gateway.search.stated import references
 
 Fact = TypeVar("Fact", Relation, Block, Mandate, Known, Born)
 
@@ -41,7 +40,7 @@ class World:
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> World:
         """Return the world that some current resources make."""
-        return cls({f"{one['resourceType']}/{one['id']}": read(one) for one in resources})
+        return cls({f"{one['resourceType']}/{one['id']}": stating.read(one) for one in resources})
 
     def all(self, kind: type[Fact]) -> Iterator[tuple[str, Fact]]:
         """Yield the facts of a kind, each with who states it."""

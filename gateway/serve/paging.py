@@ -77,10 +77,9 @@ class Pages:
 
 def _caller(actor: Actor) -> dict[str, str]:
     """Return whose page it is: a client is many people's, and one of them may act for several."""
-    told = {
+    return {
         "client": actor.client,
         "scope": actor.scopes.text,
         "subject": actor.subject,
         "for": f"{actor.purpose} {actor.person} {actor.on_behalf_of} {actor.patient} {actor.organisation}",
     }
-    return told

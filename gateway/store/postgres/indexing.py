@@ -13,7 +13,7 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.formats import json
-from gateway.search import parameters, standing
+from gateway.search import parameters, stating
 from gateway.search.parameters import Kind
 from gateway.search.query import Index, own
 from gateway.store.postgres import standing_rows, statements
@@ -64,7 +64,7 @@ class Indexing:
             for parameter in parameters.of(name).all()
             if parameter.kind is Kind.URI
         )
-        self.stating.update(self.types[name] for name in standing.STATING if name in self.types)
+        self.stating.update(self.types[name] for name in stating.STATING if name in self.types)
         await self.units.look(connection)
 
     def tokens(self, type_code: int, index: Index) -> list[int]:

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.search.standing import Block, Born, Known, Mandate, Relation, Sharer, Standing
+from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection
+
+_SQL: Final = statements.load("index")
 
 _COLUMNS: Final[Mapping[type[Standing], tuple[str, tuple[str, ...]]]] = {
     Relation: ("relation", ("rid", "patient", "organisation", "category", "starts", "ends")),
@@ -16,9 +19,6 @@ _COLUMNS: Final[Mapping[type[Standing], tuple[str, tuple[str, ...]]]] = {
     Born: ("born", ("rid", "patient", "day")),
     Sharer: ("sharer", ("rid", "patient")),
 }
-_FORGET: Final = "with " + ", ".join(
-    f"of_{table} as (delete from {table} where rid = any($1::bigint[]))" for table, _ in _COLUMNS.values()
-) + " select 1"  # fmt: skip
 
 
 async def write(
@@ -30,7 +30,7 @@ async def write(
 ) -> None:
     """Write the facts of (rid, facts) in the caller's transaction; those of `forget` (rids) go first."""
     if forget:
-        await connection.execute(_FORGET, forget)
+        await connection.execute(_SQL["forget_standing"], forget)
     rows: dict[type[Standing], list[tuple[Any, ...]]] = {}
     for rid, facts in stated:
         for fact in facts:

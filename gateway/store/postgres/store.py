@@ -31,7 +31,7 @@ from gateway.store.postgres.order import PostgresOrder
 from gateway.store.postgres.plan import Extract, Merge
 from gateway.store.postgres.reads import Reads
 from gateway.store.postgres.search import Searches
-from gateway.store.postgres.sighted import Sighted
+from gateway.store.postgres.search_sighted import Sighted
 from gateway.store.postgres.transact import Numbers, Transactor
 from gateway.store.postgres.trips import Trips
 from gateway.store.postgres.writing import Writer

@@ -57,7 +57,7 @@ def statement(
     found = "\nunion all\n".join(f"({walk})" for walk in walks)
     return put.statement(
         "select t.name as type, f.rid, f.past, f.updated, f.id, f.version, f.deleted, f.lane, f.body,"
-        f" coalesce(m.receipt, '') as receipt from (select * from (\n{found}\n) w order by {_ORDER} limit {limit}) f"  # noqa: S608
+        f" coalesce(m.receipt, '') as receipt from (select * from (\n{found}\n) w order by {_ORDER} limit {limit}) f"
         " join resource_type t on t.code = f.type left join message m on m.seq = f.message"
         " order by f.updated desc, f.type desc, f.id desc, f.version desc"
     )
@@ -71,15 +71,15 @@ def _walks(scope: Scope, kind: str, below: str, limit: int, owner: int | None, p
     now, then = _VERSION.format(v="r"), _VERSION.format(v="v")
     if owner is not None:
         mine = first(f"r.patient = {put(owner, 'bigint')} and r.type = {code}")
-        past = f"cross join lateral (select * from version v where v.type = {code} and v.id = r.id offset 0) v"  # noqa: S608
+        past = f"cross join lateral (select * from version v where v.type = {code} and v.id = r.id offset 0) v"
         return [
-            f"select r.rid, false as past, {now} from {mine} where {there} and {below.format(v='r')} {end}",  # noqa: S608
-            f"select r.rid, true as past, {then} from {mine} {past} where {there} and {below.format(v='v')} {end}",  # noqa: S608
+            f"select r.rid, false as past, {now} from {mine} where {there} and {below.format(v='r')} {end}",
+            f"select r.rid, true as past, {then} from {mine} {past} where {there} and {below.format(v='v')} {end}",
         ]
     of_type = f"v.type = {code} and {below.format(v='v')}"
-    versions = f"(select * from version v where {of_type} order by {_ORDER} offset 0) v"  # noqa: S608
-    held = f"cross join lateral (select r.rid from resource r where r.id = v.id and {there} offset 0) r"  # noqa: S608
+    versions = f"(select * from version v where {of_type} order by {_ORDER} offset 0) v"
+    held = f"cross join lateral (select r.rid from resource r where r.id = v.id and {there} offset 0) r"
     return [
-        f"select r.rid, false as past, {now} from resource r where {there} and {below.format(v='r')} {end}",  # noqa: S608
-        f"select r.rid, true as past, {then} from {versions} {held} limit {limit}",  # noqa: S608
+        f"select r.rid, false as past, {now} from resource r where {there} and {below.format(v='r')} {end}",
+        f"select r.rid, true as past, {then} from {versions} {held} limit {limit}",
     ]

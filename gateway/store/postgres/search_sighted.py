@@ -17,7 +17,7 @@ from gateway.search import standing
 from gateway.search.query import Index, own
 from gateway.search.reach import Sight
 from gateway.store.port import Edit, Page, Version
-from gateway.store.postgres import sighted_changes
+from gateway.store.postgres import search_changes as changing
 from gateway.store.postgres.indexing import Indexing
 from gateway.store.postgres.reads import Reads, version_of
 from gateway.store.postgres.search import Searches
@@ -63,7 +63,7 @@ class Sighted:
         scope = self._searches.scope(sight)
         there = current(scope, "r", resource_type)
         statement = scope.put.statement(
-            f"select {_COLUMNS}, r.id from resource r left join message m on m.seq = r.message"  # noqa: S608 - fixed parts
+            f"select {_COLUMNS}, r.id from resource r left join message m on m.seq = r.message"
             f" where {scope.any_of('r.id', names, 'text')} and {there}",
             small=True,
         )
@@ -122,9 +122,9 @@ class Sighted:
         """
         kept: list[Version] = []
         looked_at = 0
-        standing_types = await sighted_changes.standing(self._searches, types)
+        standing_types = await changing.standing(self._searches, types)
         while True:
-            statement = sighted_changes.statement(
+            statement = changing.statement(
                 self._searches.scope(sight), standing_types, limit=max(_CHUNK, count + 1), since=since, before=before
             )
             rows = await self._searches.rows(statement) if statement is not None else []
@@ -211,7 +211,7 @@ def _would_be(scope: Scope, resource_type: str, columns: list[list[Any]], condit
     arrays = ", ".join(scope.put(column, f"{kind}[]") for column, kind in zip(columns, _NEW, strict=True))
     row = (
         f"select n.place, n.rid, {scope.type(resource_type)}::smallint as type, n.id, n.patient, n.code, n.low, n.high,"
-        f" n.tokens::bigint[] as tokens, n.own from unnest({arrays}) with ordinality"  # noqa: S608 - fixed parts
+        f" n.tokens::bigint[] as tokens, n.own from unnest({arrays}) with ordinality"
         " as n (rid, id, patient, code, low, high, tokens, own, place) offset 0"
     )
-    return scope.put.statement(f"select r.place from ({row}) r where {condition}", small=True)  # noqa: S608
+    return scope.put.statement(f"select r.place from ({row}) r where {condition}", small=True)
