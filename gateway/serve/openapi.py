@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from gateway.access.scopes import Letter
 from gateway.search import parameters
 from gateway.search.parameters import Kind, Parameter
 from gateway.serve.operation import Operation
@@ -113,7 +114,7 @@ def _operation(row: Route, operations: Sequence[Operation]) -> dict[str, Any]:
         "summary": row.text,
         "tags": ["operations" if row.code else "FHIR"],
         "parameters": [_place(place, row) for place in places] + _asked(row, operations),
-        "security": [{"bearer": [f"system/*.{row.letter.value}"]}] if row.letter else [],
+        "security": [{"bearer": [f"system/*.{_letters(row)}"]}] if row.letter else [],
         "responses": _answers(row),
     }
     if row.takes:
@@ -126,6 +127,12 @@ def _operation(row: Route, operations: Sequence[Operation]) -> dict[str, Any]:
 
 
 _RESOURCE: Final = {"$ref": "#/components/schemas/Resource"}
+
+
+def _letters(row: Route) -> str:
+    """Return the letters of scope that a row needs: a patch may tell what was there, so it needs `r` as well."""
+    assert row.letter is not None
+    return f"{Letter.READ}{row.letter}" if row.interaction is Interaction.PATCH else row.letter.value
 
 
 def _operation_id(row: Route) -> str:

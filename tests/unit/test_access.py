@@ -38,6 +38,17 @@ def test_scopes_open_what_they_say_and_nothing_else(scopes, read, search):
             assert refused.value.why is access.Why.NO_SCOPE
 
 
+@pytest.mark.parametrize(
+    ("scope", "allowed"), [("system/Patient.u", False), ("system/Patient.r", False), ("system/Patient.ru", True)]
+)
+def test_a_patch_needs_to_read_as_well_for_its_answer_tells_what_was_there(scope, allowed):
+    if allowed:
+        assert access.decide(actor(scope), access.Patch("Patient", "x"))
+    else:
+        with pytest.raises(errors.Denied):
+            access.decide(actor(scope), access.Patch("Patient", "x"))
+
+
 def test_nobody_else_permits():
     with pytest.raises(TypeError):
         Permitted(INTENTS[0], actor("system/*.rs"), object())
