@@ -94,7 +94,7 @@ def _test(scope: Scope, test: Test, patient: str, resource_type: str) -> str:
 def _unless(scope: Scope, one: Unless, alias: str, patient: str, resource_type: str) -> str:
     if isinstance(one, Labelled):
         tokens = ",".join(str(token) for token in one.tokens)
-        return f"({alias}.tokens && '{{{tokens}}}'::bigint[])"
+        return f"({alias}.tokens && array[{tokens}]::bigint[])"
     name, at = scope.name("x"), scope.put(one.at, "timestamptz")
     shut = f"{name}.actor = {_agents(scope, one.agents)}"
     if one.professional:
@@ -121,14 +121,14 @@ def _sourced(scope: Scope, block: str, alias: str, resource_type: str) -> str:
     if naming:
         keys = ",".join(str(reference_parameter(name)) for name in naming)
         parts.append(
-            f"({alias}.tokens && array(select k # p from unnest({sources}) k, unnest('{{{keys}}}'::bigint[]) p)) is true"
+            f"({alias}.tokens && array(select k # p from unnest({sources}) k, unnest(array[{keys}]::bigint[]) p)) is true"
         )
     if places:
         keys = ",".join(str(reference_parameter(name)) for name in places)
         current = "{row}.rid = e.rid and not {row}.deleted".format(row=(place := scope.name("p")))
         parts.append(
             f"({alias}.tokens && array(select {place}.own # p from relation e join resource {place} on {current},"
-            f" unnest('{{{keys}}}'::bigint[]) p"
+            f" unnest(array[{keys}]::bigint[]) p"
             f" where e.patient = {block}.patient and e.organisation = any({sources}))) is true"
         )
     return f"({' or '.join(parts)})"
