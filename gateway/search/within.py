@@ -25,7 +25,7 @@ from gateway.search.standing import (
     Relation,
     Standing,
 )
-from gateway.search.stated import references
+from gateway.search.stated import found, hashes, references
 
 Fact = TypeVar("Fact", Relation, Block, Mandate, Known, Born)
 
@@ -36,11 +36,13 @@ class World:
 
     stated: Mapping[str, tuple[Standing, ...]] = field(default_factory=dict)
     """By `Type/id`."""
+    _known: dict[tuple[bool, int], set[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> World:
         """Return the world that some current resources make."""
-        return cls({f"{one['resourceType']}/{one['id']}": stating.read(one) for one in resources})
+        stated = {f"{one['resourceType']}/{one['id']}": stating.read(one) for one in resources}
+        return cls({name: facts for name, facts in stated.items() if facts})
 
     def all(self, kind: type[Fact]) -> Iterator[tuple[str, Fact]]:
         """Yield the facts of a kind, each with who states it."""
@@ -51,18 +53,20 @@ class World:
 
     def goes_by(self, names: Iterable[int]) -> set[int]:
         """Return everything that these go by."""
-        return _closed(names, [(fact.name, fact.also) for _, fact in self.all(Known)])
+        return {key for name in names for key in self._closed(name, up=True)}
 
     def stands_for(self, names: Iterable[int]) -> set[int]:
         """Return everything that goes by one of these."""
-        return _closed(names, [(fact.also, fact.name) for _, fact in self.all(Known)])
+        return {key for name in names for key in self._closed(name, up=False)}
 
-
-def _closed(names: Iterable[int], edges: list[tuple[int, int]]) -> set[int]:
-    found = {*names}
-    while more := {to for start, to in edges if start in found} - found:
-        found |= more
-    return found
+    def _closed(self, name: int, *, up: bool) -> set[int]:
+        if (up, name) not in self._known:
+            edges = [(one.name, one.also) if up else (one.also, one.name) for _, one in self.all(Known)]
+            reached = {name}
+            while more := {to for start, to in edges if start in reached} - reached:
+                reached |= more
+            self._known[up, name] = reached
+        return self._known[up, name]
 
 
 def sees(reach: Reach | None, resource: Resource, world: World) -> bool:
@@ -121,7 +125,8 @@ def _holds(test: Test, patient: int | None, resource: Resource, world: World) ->
 
 def _hides(one: Unless, patient: int | None, resource: Resource, world: World) -> bool:
     if isinstance(one, Labelled):
-        return not {*extract(resource).tokens}.isdisjoint(one.tokens)
+        labels = parameters.of(resource["resourceType"]).get("_security")
+        return labels is not None and not {*hashes(labels, found(labels, resource))}.isdisjoint(one.tokens)
     agents = world.goes_by(one.agents)
     return any(
         block.patient == patient

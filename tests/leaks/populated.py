@@ -83,7 +83,12 @@ class Populated(World):
             "Account": lambda: {"status": "active", "subject": [self.patient() for _ in range(self.random.randint(1, 3))]},
         }  # fmt: skip
         if kind in made:
-            resource = {"resourceType": kind, "id": f"p{number}", "meta": {"tag": [{"system": "s", "code": "x"}]}, **made[kind]()}
+            resource = {
+                "resourceType": kind,
+                "id": f"p{number}",
+                "meta": {"tag": [{"system": "s", "code": "x"}]},
+                **made[kind](),
+            }
             return {name: value for name, value in resource.items() if value is not None}
         resource = super().resource(kind, number)
         if kind == "Encounter":
@@ -93,11 +98,20 @@ class Populated(World):
         if kind == "Practitioner":
             resource["identifier"].append({"system": "https://autregweb.sst.dk", "value": f"BCD{number:02}"})
         if kind == "Patient":
-            resource["birthDate"] = self.pick("2011-01-01", "2010-12-31", "2011-03-29", "2011", "2018-05-05", "1950-01-01")
-            resource["link"] = [{"other": {"reference": f"RelatedPerson/p{self.random.randrange(12)}"}, "type": "seealso"}]
+            resource["birthDate"] = self.pick(
+                "2011-01-01", "2010-12-31", "2011-03-29", "2011", "2018-05-05", "1950-01-01"
+            )
+            resource["link"] = [
+                {"other": {"reference": f"RelatedPerson/p{self.random.randrange(12)}"}, "type": "seealso"}
+            ]
             resource["generalPractitioner"] = [self.organisation()] if self.random.random() < 0.3 else []
         if kind not in {"Patient", "Practitioner", "Location", "ValueSet"} and self.random.random() < 0.3:
-            label = self.pick((CONFIDENTIALITY, "V"), (CONFIDENTIALITY, "R"), (CONFIDENTIALITY, "N"), ("urn:sundbro:label", "not-for-parents"))
+            label = self.pick(
+                (CONFIDENTIALITY, "V"),
+                (CONFIDENTIALITY, "R"),
+                (CONFIDENTIALITY, "N"),
+                ("urn:sundbro:label", "not-for-parents"),
+            )
             resource["meta"]["security"] = [{"system": label[0], "code": label[1]}]
         return resource
 
@@ -131,14 +145,26 @@ def sights(number: int) -> list[Sight]:
         other = f"Patient/p{chance.randrange(6)}"
         context = chance.choice(["patient", "user"])
         constraint = chance.choice(["", "", "", "?status=final", "?code=a", f"?patient={other}"])
-        scopes = [f"{context}/*.cruds", f"{context}/Observation.rs{constraint}"] if not constraint else [f"{context}/Observation.rs{constraint}", f"{context}/Patient.rs", f"{context}/Encounter.rs"]
+        scopes = (
+            [f"{context}/*.cruds", f"{context}/Observation.rs{constraint}"]
+            if not constraint
+            else [f"{context}/Observation.rs{constraint}", f"{context}/Patient.rs", f"{context}/Encounter.rs"]
+        )
         kind = chance.choice([Kind.CITIZEN, Kind.CITIZEN, Kind.STAFF, Kind.STAFF, Kind.SYSTEM])
         more: dict = {"assurance": Assurance.SUBSTANTIAL}
         if kind is Kind.CITIZEN:
             more |= {"purpose": Purpose.OWN, "person": person, "on_behalf_of": chance.choice(["", other, other])}
         elif kind is Kind.STAFF:
-            purpose = chance.choice([Purpose.TREATMENT, Purpose.TREATMENT, Purpose.CONSENT, Purpose.QUALITY, Purpose.VAERDISPRING])
-            more |= {"purpose": purpose, "organisation": chance.choice(SORS), "authorisation": chance.choice(["", "BCD00", "BCD01"]), "patient": chance.choice(["", person]), "reason": "x"}
+            purpose = chance.choice(
+                [Purpose.TREATMENT, Purpose.TREATMENT, Purpose.CONSENT, Purpose.QUALITY, Purpose.VAERDISPRING]
+            )
+            more |= {
+                "purpose": purpose,
+                "organisation": chance.choice(SORS),
+                "authorisation": chance.choice(["", "BCD00", "BCD01"]),
+                "patient": chance.choice(["", person]),
+                "reason": "x",
+            }
         else:
             more |= {"purpose": Purpose.SHARING}
             scopes = [one.replace(f"{context}/", "system/") for one in scopes]

@@ -77,7 +77,10 @@ def test_what_would_be_written_is_judged_as_what_stands(world):
             contents = [(one["id"], 0, world.store._indexing.extract(one)) for one in everything]
             judged = world.runner.run(world.store._sighted.judge(kind, contents, sight))
             expected = {one["id"] for one in world.seen(sight, kind)}
-            assert {one["id"] for one, there in zip(everything, judged, strict=True) if there} == expected, (kind, sight)
+            assert {one["id"] for one, there in zip(everything, judged, strict=True) if there} == expected, (
+                kind,
+                sight,
+            )
 
 
 def test_the_law_met_something():
@@ -139,7 +142,10 @@ def test_who_must_be_narrowed_and_is_not_reaches_nothing(world):
 
     store = PermittedStore(world.store, FrozenClock(NOW))
     who = Actor("c", access_scopes.parse(["patient/*.rs"]), Kind.CITIZEN, Purpose.OWN, person="Patient/p1", assurance=2)
-    for permitted, ask in ((decide.__call__(who, Read("Patient", "p1")), store.read), (access.decide(who, Search(Query("Patient"))), store.search)):
+    for permitted, ask in (
+        (decide.__call__(who, Read("Patient", "p1")), store.read),
+        (access.decide(who, Search(Query("Patient"))), store.search),
+    ):
         world.runner.run(ask(permitted))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gateway.access.sight.narrows", lambda _: False)
