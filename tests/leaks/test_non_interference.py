@@ -181,6 +181,7 @@ def bare(told: Told) -> tuple[int, dict[str, str], bytes]:
     return told.status, headers, _SEAL.sub(b"_page=", told.body)
 
 
+@pytest.mark.timeout(1800)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

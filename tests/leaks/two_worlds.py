@@ -60,17 +60,17 @@ def first_world(seed: int) -> list[Slot]:
 
 
 def visible(slots: list[Slot], who: Actor, policy: Policy = DEFAULT) -> dict[str, Resource]:
-    """What there is for a caller, by read or by search."""
+    """What there is for a caller: the scopes of all of them open reads and searches alike."""
     now = [slot.now for slot in slots if slot.now is not None]
     world = within.World.of(now)
-    found = {}
-    for letter in (Letter.READ, Letter.SEARCH, Letter.UPDATE):
-        sight = Sight(who, letter, AT, policy)
-        reaches = {kind: sight.of(kind) for kind in KINDS}
-        for one in now:
-            if within.sees(reaches[one["resourceType"]], one, world):
-                found[f"{one['resourceType']}/{one['id']}"] = one
-    return found
+    sight = Sight(who, Letter.SEARCH, AT, policy)
+    reaches = {kind: sight.of(kind) for kind in KINDS}
+    assert reaches == {kind: replace(sight, letter=Letter.READ).of(kind) for kind in KINDS}
+    return {
+        f"{one['resourceType']}/{one['id']}": one
+        for one in now
+        if within.sees(reaches[one["resourceType"]], one, world)
+    }
 
 
 def second_world(slots: list[Slot], who: Actor, chance: random.Random) -> tuple[list[Slot], int]:
