@@ -39,8 +39,8 @@ RECORD: Final = (
     | {"Device", "Task"}
 ) - NOBODYS
 """Types that are in a patient's record: those of R4's patient compartment, and a device and a task that name a patient."""
-NOT_FOR_STAFF: Final = frozenset({"Consent"})
-"""A spærring is not to be seen by those whom it shuts out, nor its being there."""
+NOT_FOR_OTHERS: Final = frozenset({"Consent"})
+"""A spærring is not to be seen by those whom it may shut out, professionals and holders of a fuldmagt, nor its being there."""
 UNBLOCKED: Final = frozenset({"Patient"})
 """Who somebody is, is no health data: a spærring does not hide it."""
 

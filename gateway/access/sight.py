@@ -122,14 +122,14 @@ class Sight:
             parents = self._labels(labels, policies.NOT_FOR_PARENTS)
             custody = Empowered(agents, Power.CUSTODY, self.at, after=_grown(self.at))
             ways.append(Way((owner, custody), unless=(shut, *parents)))
-        if not writes:
+        if not writes and resource_type not in policies.NOT_FOR_OTHERS:
             fuldmagt = Empowered(agents, Power.FULDMAGT, self.at)
             ways.append(Way((owner, fuldmagt), unless=(shut, *self._labels(labels))))
         return ways
 
     def _of_staff(self, resource_type: str, grant: Grant) -> list[Way]:
         actor, purpose = self.actor, self.actor.purpose
-        if resource_type in policies.NOT_FOR_STAFF:
+        if resource_type in policies.NOT_FOR_OTHERS:
             return []
         organisation = (known_as(SOR, actor.organisation),) if actor.organisation else ()
         professional = (known_as(AUTHORISATION, actor.authorisation),) if actor.authorisation else ()

@@ -21,6 +21,7 @@ from gateway.access import (
     Permitted,
     Policy,
     Read,
+    Rule,
     Search,
     Sight,
     TypeHistory,
@@ -115,9 +116,8 @@ class PermittedStore:
         return await self._store.vread(version.type, version.id, version.version + 1, sight=self._own(permitted))
 
     async def _within(self, edits: Sequence[tuple[Permitted[Writing], Edit]]) -> None:
-        """Refuse contents that their writer would not see, blocks aside. Raises NotPermitted.
-
-        What is replaced was looked at by its writer, within his sight: the version that stands must still be that one.
+        """Refuse contents that their writer would not see, blocks aside, and what he would replace unseen. Raises
+        NotPermitted; the version that stands must then still be the one that he sees (`Edit.expect`).
         """
         by_intent: dict[type[Writing], list[tuple[Permitted[Writing], Edit]]] = {}
         for permitted, edit in edits:
@@ -125,6 +125,8 @@ class PermittedStore:
                 continue
             if edit.expect is None or (edit.expect == 0) is not isinstance(permitted.intent, Create):
                 raise AssertionError("an edit that does not rest on what its writer sees")
+            if edit.expect and await self._store.read(edit.type, edit.id, sight=self._own(permitted)) is None:
+                raise access.beyond_reach()
             if edit.body:
                 by_intent.setdefault(type(permitted.intent), []).append((permitted, edit))
         for group in by_intent.values():
@@ -132,6 +134,10 @@ class PermittedStore:
             assert sight is not None
             if not all(await self._store.judge([edit for _, edit in group], sight)):
                 raise access.beyond_reach()
+
+    def rules(self, permitted: Permitted[Any]) -> tuple[Rule, ...]:
+        """Return the rules that opened a request and narrowed it, for the audit."""
+        return permitted.rules(self._clock.now(), self._policy)
 
     def _narrowed(self, permitted: Permitted[Search]) -> Query:
         sight = self._sight(permitted)

@@ -225,4 +225,4 @@ def test_it_met_something():
     assert met["entries", True] > EXAMPLES / 10, met
     assert met["pages"] > EXAMPLES / 50, met
     for answer in (("GET", 200), ("GET", 404), ("POST", 200), ("POST", 201), ("PUT", 200), ("PUT", 404), ("PATCH", 404), ("DELETE", 204)):  # fmt: skip
-        assert met[answer] > 3, (answer, met)
+        assert met[answer] > 0, (answer, met)

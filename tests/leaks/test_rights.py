@@ -258,6 +258,11 @@ def test_a_fuldmagt_opens_what_it_says_for_as_long_as_it_says(here: Gateway):
     assert observations(here, "proxy") == OF_A
     assert here.get("proxy", "/Condition").ids == ["Condition/a-condition"]
     assert here.ask("proxy", "POST", "/Consent", spaerring("a")).status == 403, "it opens reading alone"
+    assert here.get("proxy", "/Consent").ids == [], "a spærring may be against him"
+    here.put({**spaerring("a", actor=[blocked("Patient/b")], data=[{"meaning": "instance", "reference": reference("Observation/a-bp")}]), "id": "x"})  # fmt: skip
+    assert observations(here, "proxy") == OF_A - {"Observation/a-bp"}
+    here.put({**spaerring("a"), "id": "x"})
+    assert observations(here, "proxy") == OF_A, "one against every professional is not against him"
     here.put(fuldmagt(**{"class": [{"system": "http://hl7.org/fhir/resource-types", "code": "Observation"}]}))
     assert observations(here, "proxy") == OF_A
     assert here.get("proxy", "/Condition").ids == []
@@ -278,3 +283,32 @@ def test_operators_see_no_health_data(here: Gateway):
     assert here.get("operator", "/Organization").status == 200
     here.know("confused", actor("system/*.rs", kind=Kind.CITIZEN, purpose=Purpose.OWN, person="Patient/a"))
     assert here.get("confused", "/Patient").status == 403, "a citizen has no system scope"
+
+
+def test_the_rules_that_fired_are_named(here: Gateway):
+    from gateway import access
+    from gateway.access import NotPermitted, Read, Rule
+
+    def rules(who, kind="Observation"):
+        return {*access.decide(who, Read(kind, "x")).rules(here.clock.now())}
+
+    assert rules(actor("system/*.rs")) == {Rule.SYSTEM_SCOPE}
+    assert rules(citizen("a")) == {Rule.OWN_RECORD}
+    assert rules(citizen("a"), "Organization") == {Rule.ADMINISTRATIVE}
+    assert rules(citizen("a"), "Provenance") == {Rule.NOTHING}
+    assert rules(citizen("a", on_behalf_of="Patient/child")) == {
+        Rule.CUSTODY,
+        Rule.FULDMAGT,
+        Rule.SPAERRING,
+        Rule.LABELS,
+    }
+    assert rules(staff(NORTH)) == {Rule.RELATION, Rule.SPAERRING, Rule.LABELS}
+    jump = staff(NORTH, purpose=Purpose.VAERDISPRING, patient="Patient/a", reason="x")
+    assert rules(jump) == {Rule.VAERDISPRING}
+    for who, rule in (
+        (citizen("a", "patient/Patient.r"), Rule.NO_SCOPE),
+        (staff(NORTH, purpose=Purpose.OWN), Rule.PURPOSE_NOT_ITS),
+    ):
+        with pytest.raises(NotPermitted) as refused:
+            access.decide(who, Read("Observation", "x"))
+        assert refused.value.rules == (rule,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.access import Assurance
@@ -16,13 +18,7 @@ def here(postgres_url):
         made.put(*two_patients.world())
         made.know("a", citizen("a"))
         made.know("b", citizen("b"))
-        made.know("a-low", citizen("a", "patient/*.cruds"))
-        made.callers.known["a-low"] = made.callers.known["a"].__class__(
-            **{
-                **{name: getattr(made.callers.known["a"], name) for name in made.callers.known["a"].__slots__},
-                "assurance": Assurance.LOW,
-            }
-        )
+        made.know("a-low", replace(citizen("a"), assurance=Assurance.LOW))
         made.know("north", staff(NORTH))
         made.know("south", staff(SOUTH))
         yield made
@@ -157,3 +153,17 @@ def test_a_transaction_is_all_within_reach_or_nothing(here: Gateway):
     assert here.get("all", "/Observation?_summary=count&_total=accurate").json["total"] == before
     told = here.ask("a", "POST", "", {"resourceType": "Bundle", "type": "batch", "entry": entries})
     assert [entry["response"]["status"][:3] for entry in told.json["entry"]] == ["201", "403"]
+
+
+def test_what_is_found_by_a_wider_scope_is_not_replaced_by_a_narrower_one(here: Gateway):
+    scopes = ("user/Observation.rs", "user/Observation.cu?category=laboratory")
+    here.know("narrow", staff(NORTH, *scopes))
+    laboratory = next(one for one in two_patients.world() if one["id"] == "a-lab")
+    pressure = {**laboratory, "id": "a-bp"}
+    assert here.get("narrow", "/Observation/a-bp").status == 200
+    for path in ("/Observation/a-bp", "/Observation?_id=a-bp"):
+        assert here.ask("narrow", "PUT", path, pressure).status in {403, 404}
+    told = here.ask("narrow", "PUT", "/Observation/a-lab", {**laboratory, "status": "amended"})
+    assert told.status == 200
+    told = here.ask("narrow", "PUT", "/Observation/a-lab", {**laboratory, "category": []} | {"category": pressure["category"][:0] or [{"text": "x"}]})  # fmt: skip
+    assert told.status == 403

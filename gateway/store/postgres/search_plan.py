@@ -7,6 +7,7 @@ driving index is decided here, in this order of preference:
 * a patient: (patient, type, low) or, with a code, (patient, code, low)
 * a token or code that few resources hold: the token index
 * what may turn out to leave few, a chain or a string for example: they are looked up first (`search_drive`)
+* what exists for whoever asks, where that is one patient's record or those of few: from each (`search_reach`)
 * a code: (type, code, low), a branch per code; and the token index for resources whose preferred coding is another
 * the main date: (type, low), with a branch for long intervals where a lower bound says nothing about `low`
 * else the order itself: (type, updated), (type, low), or the rows of a parameter (`search_order`)
@@ -119,6 +120,8 @@ class Plan:
             return [rarest]
         rare_code = code is not None and self._rare(code.values, beside=scope.frequencies.coded(code.codes))
         gates = [] if rare_code else self._gates(terms)
+        if not query.order and (ours := drive.related(scope, query.type)) is not None:
+            gates.append(ours)
         if code is not None and (self._by_date or rare_code or self.counts):
             rest = self._by_code(code, few=rare_code)
         elif main and (self._by_date or self.counts):

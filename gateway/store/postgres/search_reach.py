@@ -32,6 +32,18 @@ def seen(scope: Scope, reach: Reach, alias: str, resource_type: str, holds: Hold
     return f"({' or '.join(ways)})" if ways else NOTHING
 
 
+def related(scope: Scope, reach: Reach | None, most: int) -> str | None:
+    """Return a select of the patients, in whose records everything within a reach is: those that one organisation treats or
+    has treated, one more than `most` where there are more; None where a reach is not so.
+    """
+    ways = reach.ways if reach is not None else ()
+    agents = {test.agents for way in ways for test in way.tests if isinstance(test, Related)}
+    if len(agents) != 1 or not all(any(isinstance(test, Related) for test in way.tests) for way in ways):
+        return None
+    ours = f"relation e where e.organisation = {_agents(scope, agents.pop())}"
+    return f"select distinct e.patient from {ours} limit {most + 1}"
+
+
 def _way(scope: Scope, way: Way, alias: str, resource_type: str, holds: Holds) -> str:
     parts = [_test(scope, test, f"{alias}.patient", resource_type) for test in way.tests]
     for term in way.terms:

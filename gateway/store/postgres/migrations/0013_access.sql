@@ -12,6 +12,7 @@ create table relation (
 );
 create index relation_rid on relation (rid);
 create index relation_patient on relation (patient, organisation);
+create index relation_organisation on relation (organisation, patient);
 
 -- A spærring (Consent that denies): what of a patient's data professionals, or one of them, do not see.
 create table block (
