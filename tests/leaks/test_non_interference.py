@@ -172,7 +172,7 @@ def writes(draw) -> tuple[str, str, object, dict]:
 
 
 REQUESTS = st.one_of(
-    searches(), searches(), plain_searches(), plain_searches(), readings(), readings(), batches(), writes()
+    searches(), searches(), plain_searches(), plain_searches(), readings(), readings(), batches(), writes(), writes()
 )
 
 
