@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from typing import Any
 
 import hypothesis
@@ -15,6 +16,7 @@ from gateway.errors import Fenced
 from gateway.model import Mode, Position
 from gateway.store.order import Entry, Opening, Run, packed, runs_of, unpacked
 from gateway.store.port import Advance, Batch, Lease, MessageState, MessageWrite
+from gateway.store.postgres import migrate
 from gateway.store.postgres.store import PostgresStore
 from tests.contracts.stores import batch, message, observation, open_store, raw, write
 
@@ -235,16 +237,18 @@ async def test_a_store_behind_its_own_book_repeats_it(store):
     assert (await store.order.begin((book.name, 3))).name not in {"", book.name}
 
 
+_MADE = re.compile(r"^create (?:unique )?(table|index|function) (\w+)", re.MULTILINE)
+
+
 async def test_a_store_that_kept_no_book_before_begins_one_with_its_migration(store, database):
     leases = await claimed(store, "w", [0])
     await store.apply(advanced([message(write(observation("a")), feed="f", offset=0)], leases))
     async with raw(database.url, store._schema) as connection:
-        await connection.execute(
-            "drop table order_book, order_entry; drop function enter_order; "
-            "drop table relation, block, mandate, known, born, sharer; drop function goes_by, stands_for; "  # 0013
-            "delete from schema_version where number >= "
-            "(select number from schema_version where file like '%order%')"
-        )
+        (since,) = (number for number, name, _ in migrate.files() if "order" in name)
+        later = "".join(sql for number, _, sql in migrate.files() if number >= since)
+        for kind, name in _MADE.findall(later):
+            await connection.execute(f"drop {kind} if exists {name} cascade")
+        await connection.execute("delete from schema_version where number >= $1", since)
     async with open_store(database.url, schema=store._schema) as upgraded:
         book = await upgraded.order.book()
         assert book.name.startswith(store._schema)

@@ -46,6 +46,9 @@ class Callers:
         actor = self.known[(authorization or "").removeprefix("Bearer ")]
         return Principal(actor, "test", "token", NOON + dt.timedelta(days=3650))
 
+    async def of_scope(self, _scope: Any, authorization: str | None) -> Principal:
+        return self.authorise(authorization)
+
 
 @dataclass
 class Told:
