@@ -15,9 +15,13 @@ from gateway.access.decide import (
     VersionRead,
     Why,
     Writing,
+    beyond_reach,
     decide,
     open_to,
 )
+from gateway.access.policy import Policy
+from gateway.access.rules import Rule
+from gateway.access.sight import Sight, opens
 
 __all__ = [
     "Actor",
@@ -29,14 +33,19 @@ __all__ = [
     "NotPermitted",
     "Patch",
     "Permitted",
+    "Policy",
     "Purpose",
     "Read",
+    "Rule",
     "Search",
+    "Sight",
     "TypeHistory",
     "Update",
     "VersionRead",
     "Why",
     "Writing",
+    "beyond_reach",
     "decide",
     "open_to",
+    "opens",
 ]

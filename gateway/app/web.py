@@ -104,9 +104,10 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit:
         deliver=messages.door(intake, parts.store.message, feed=MESSAGE_FEED) if intake else None,
         message_feed=MESSAGE_FEED,
     )
-    check = validating.ValidateHandler(PermittedStore(parts.store), MAPPINGS / "profiles", settings.package_files())
+    permitted = PermittedStore(parts.store, clock)
+    check = validating.ValidateHandler(permitted, MAPPINGS / "profiles", settings.package_files())
     view = AuditEvents(audit.store, Pages(secret, clock), base, clock)
-    seen = WhoHasSeenHandler(view, PermittedStore(parts.store), Pages(secret, clock), names.of(parts.store), base)
+    seen = WhoHasSeenHandler(view, permitted, Pages(secret, clock), names.of(parts.store), base)
     return FhirApi(
         parts.store,
         identity=acceptance,
@@ -117,7 +118,7 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit:
         tell=parts.tell,
         clock=clock,
         limits=Limits.of(settings),
-        codes=StoredTerminology(PermittedStore(parts.store), shelf).for_search,
+        codes=StoredTerminology(permitted, shelf).for_search,
         operations=[*rows, (validating.OPERATION, check), (who_has_seen.OPERATION, seen)],
         views={"AuditEvent": view},
         audit=Auditor(audit, secret=parts.ids.derive("audit"), tell=parts.tell),

@@ -12,7 +12,10 @@ import hashlib
 import unicodedata
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # `standing` hashes as this module says
+    from gateway.search.standing import Standing
 
 
 def _hash(*parts: str) -> int:
@@ -102,3 +105,5 @@ class Index:
     """Of number and quantity parameters."""
     present: int = 0
     """A bit for each parameter of the type that has a value, by `parameters.Parameters.bit`: what `:missing` asks."""
+    standing: tuple[Standing, ...] = ()
+    """What it says of who may see what."""

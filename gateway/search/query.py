@@ -9,8 +9,12 @@ import datetime as dt
 import enum
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from gateway.search.indexed import Index, Measure, fold, own, reference, reference_parameter, token
+
+if TYPE_CHECKING:  # `reach` is made of terms
+    from gateway.search.reach import Sight
 
 __all__ = [
     "After", "AllTerm", "Amount", "AnyTerm", "AsOf", "ChainTerm", "CompositeTerm", "DateTerm", "HasTerm", "How", "IdTerm",
@@ -289,3 +293,5 @@ class Query:
     total: bool = False
     includes: tuple[Include, ...] = ()
     """For whoever answers; the store does not look at them."""
+    sight: Sight | None = None
+    """What exists for whoever asks, of every type that the question goes through; None is everything."""

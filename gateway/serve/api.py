@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from gateway import errors
-from gateway.access import Actor
+from gateway.access import Actor, Policy
+from gateway.access.policy import DEFAULT
 from gateway.clock import Clock, SystemClock
 from gateway.fhir.ids import Ids
 from gateway.formats.packed import Limits
@@ -93,10 +94,11 @@ class FhirApi:
         security: Mapping[str, Any] | None = None,
         audit: Auditor | None = None,
         views: Mapping[str, Handler] | None = None,
+        policy: Policy = DEFAULT,
     ) -> None:
         self.base = address.rstrip("/") + ROOT
         clock = clock or SystemClock()
-        permitted, pages = PermittedStore(store), Pages(secret, clock)
+        permitted, pages = PermittedStore(store, clock, policy), Pages(secret, clock)
         self._identity = identity
         self._tell = tell
         self._limits = limits or Limits()

@@ -45,7 +45,7 @@ class Pages:
         is wanted, else raises TooLarge.
         """
         expires = int((self._clock.now() + LIFETIME).timestamp())
-        held = json.dumps({"client": actor.client, "scope": actor.scopes.text, "expires": expires, "place": place})
+        held = json.dumps({**_caller(actor), "expires": expires, "place": place})
         nonce = os.urandom(_NONCE_BYTES)
         if len(held) > _PACKED_BYTES:
             held = _PACKED + zlib.compress(held, 1)
@@ -67,9 +67,19 @@ class Pages:
         except (ValueError, InvalidTag) as error:
             raise errors.Incorrect("this is no page of a search here", at="_page") from error
         held = json.loads(zlib.decompress(opened[1:]) if opened[:1] == _PACKED else opened)
-        if held["client"] != actor.client or held["scope"] != actor.scopes.text:
+        if any(held.get(name, "") != value for name, value in _caller(actor).items()):
             raise NotPermitted("this page belongs to another caller", Why.NOT_ITS_PAGE)
         if self._clock.now().timestamp() >= held["expires"]:
             raise errors.Gone("this page has expired; search again")
         place: dict[str, Any] = held["place"]
         return place
+
+
+def _caller(actor: Actor) -> dict[str, str]:
+    """Return whose page it is: a client is many people's, and one of them may act for several."""
+    return {
+        "client": actor.client,
+        "scope": actor.scopes.text,
+        "subject": actor.subject,
+        "for": f"{actor.purpose} {actor.person} {actor.on_behalf_of} {actor.patient} {actor.organisation}",
+    }

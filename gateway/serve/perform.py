@@ -54,6 +54,8 @@ class _Work:
     steps: Sequence[Step]
     addresses: Mapping[str, Step]
     links: Links
+    hiding: frozenset[str]
+    """The types of which something may be hidden from the actor: steps of these rest on what he sees."""
     conditions: dict[Query, Permitted[Search]] = field(default_factory=dict)
 
 
@@ -71,15 +73,16 @@ class Performer:
 
         Raises NotPermitted, Invalid and whatever else is refused, with where in the request as `at`.
         """
-        for step in steps:
-            access.decide(actor, _INTENTS[step.method](step.type, step.id))
+        decided = [access.decide(actor, _INTENTS[step.method](step.type, step.id)) for step in steps]
         conditions = {step.question: access.decide(actor, Search(step.question)) for step in steps if step.question}
         await self._judge(steps)
         addresses = linking.addresses(steps) if linked else {}
         links = linking.find(steps, addresses, linked=linked, now=self._clock.now(), base=self._base)
         for question in links.questions:
             conditions[question] = access.decide(actor, Search(question))
-        work = _Work(actor, steps, addresses, links, conditions)
+        work = _Work(
+            actor, steps, addresses, links, frozenset(one.intent.type for one in decided if one.hides), conditions
+        )
         for attempt in range(_ATTEMPTS_MAX):
             try:
                 return await self._attempt(work, again=attempt > 0)
@@ -119,14 +122,14 @@ class Performer:
         writing = [target for target in targets if target.writes]
         edits = await self._edits(work, writing)
         if not edits:
-            return [self._done(work.actor, target, None) for target in targets]
+            return [await self._done(work, target, None) for target in targets]
         # a condition whose step writes nothing must hold only as long as something else rests on it
         held = [(work.conditions[t.step.question], t.held) for t in targets if t.held is not None and t.step.question]
         edited = iter(await self._store.write(edits, held))
         for target in writing:
             if target.step.type == "Patient":
                 self._lanes.forget(target.id)
-        return [self._done(work.actor, target, next(edited) if target.writes else None) for target in targets]
+        return [await self._done(work, target, next(edited) if target.writes else None) for target in targets]
 
     async def _look(self, work: _Work, *, again: bool) -> Found:
         """Ask the store for what conditions find, and for the present versions that steps rest on."""
@@ -136,17 +139,19 @@ class Performer:
         wanted = [
             (step, name)
             for step in work.steps
-            if (name := step.id or step.own_id) and _rests_on_present(step, again=again)
+            if (name := step.id or step.own_id)
+            and _rests_on_present(step, again=again, hiding=step.type in work.hiding)
         ]
         permitted = [access.decide(work.actor, _INTENTS[step.method](step.type, name)) for step, name in wanted]
         present = await self._store.present(permitted) if permitted else []
         return Found(
             {question: page.versions for question, page in zip(questions, pages, strict=True)},
             {(step.type, name): version for (step, name), version in zip(wanted, present, strict=True)},
+            work.hiding,
         )
 
     async def _edits(self, work: _Work, targets: Sequence[Target]) -> list[tuple[Permitted[Writing], Edit]]:
-        contents = [self._content(target) for target in targets]
+        contents = [self._content(target, hiding=target.step.type in work.hiding) for target in targets]
         resources = [content for content in contents if content is not None]
         new = {target.id for target in targets if target.step.method is Method.POST}
         lanes = iter(await self._lanes.of(resources, new=new))
@@ -163,23 +168,34 @@ class Performer:
                 await asyncio.sleep(0)
         return edits
 
-    def _content(self, target: Target) -> Resource | None:
+    def _content(self, target: Target, *, hiding: bool) -> Resource | None:
         """Return what the resource is to be: as sent, or as the patch makes it. None: it is deleted."""
         step = target.step
-        if step.patch is None or target.present is None:
-            if step.resource is not None:
-                step.resource["id"] = target.id
-            return step.resource
-        return patched(step, target.present)
+        content = step.resource
+        if step.patch is not None and target.present is not None:
+            content = patched(step, target.present)
+        elif content is not None:
+            content["id"] = target.id
+        if hiding and content is not None:
+            keep_labels(content, target.present)
+        return content
 
-    def _done(self, actor: Actor, target: Target, edited: Edited | None) -> Done:
+    async def _done(self, work: _Work, target: Target, edited: Edited | None) -> Done:
         step = target.step
         version = edited.version if edited else target.present
         if step.method is Method.DELETE:
             return Done(What.DELETED, step.type, target.id, version)
         what = What.CREATED if edited and edited.created and edited.new else What.WRITTEN if edited else What.FOUND
         # who wrote it sent it whole, or may read it (a patch); what was only found, a reader alone may see
-        return Done(what, step.type, target.id, version, edited is not None or _may_read(actor, step.type, target.id))
+        shown = edited is not None or await self._may_read(work, step.type, target.id)
+        return Done(what, step.type, target.id, version, shown)
+
+    async def _may_read(self, work: _Work, resource_type: str, resource_id: str) -> bool:
+        try:
+            permitted = access.decide(work.actor, Read(resource_type, resource_id))
+        except NotPermitted:
+            return False
+        return not permitted.hides or await self._store.read(permitted) is not None
 
 
 def judged(resource: Resource, at: str) -> list[Fault]:
@@ -192,6 +208,18 @@ def judged(resource: Resource, at: str) -> list[Fault]:
     if not at:
         return [Fault(issue.code, issue.text, issue.path) for issue in issues]
     return [Fault(issue.code, issue.text, at + issue.path[len(issue.path.partition(".")[0]) :]) for issue in issues]
+
+
+def keep_labels(content: Resource, present: Version | None) -> None:
+    """Put the security labels that stand into a content: they are not for those to set from whom they may hide something."""
+    labels = json.loads(present.body).get("meta", {}).get("security") if present is not None else None
+    meta = {name: value for name, value in content.get("meta", {}).items() if name != "security"}
+    if labels:
+        meta["security"] = labels
+    if meta:
+        content["meta"] = meta
+    else:
+        content.pop("meta", None)
 
 
 def patched(step: Step, present: Version) -> Resource:
@@ -209,10 +237,10 @@ def patched(step: Step, present: Version) -> Resource:
     return made
 
 
-def _rests_on_present(step: Step, *, again: bool) -> bool:
+def _rests_on_present(step: Step, *, again: bool, hiding: bool) -> bool:
     if step.question is not None:
         return again and bool(step.own_id)
-    if step.method is Method.PATCH or (step.fresh and again):
+    if hiding or step.method is Method.PATCH or (step.fresh and again):
         return True
     return step.tags is not None and (step.tags.any or len(step.tags.versions) > 1)
 
@@ -224,11 +252,3 @@ def _only(versions: Sequence[Version], links: Links, question: Query) -> str:
     if versions:
         raise SeveralMatch("a conditional reference finds several resources", at=at)
     raise errors.PreconditionFailed("a conditional reference finds nothing", at=at)
-
-
-def _may_read(actor: Actor, resource_type: str, resource_id: str) -> bool:
-    try:
-        access.decide(actor, Read(resource_type, resource_id))
-    except NotPermitted:
-        return False
-    return True

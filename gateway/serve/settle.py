@@ -22,6 +22,10 @@ class Found:
 
     answers: Mapping[Query, Sequence[Version]] = field(default_factory=dict)
     present: Mapping[tuple[str, str], Version | None] = field(default_factory=dict)
+    hiding: frozenset[str] = frozenset()
+    """The types of which something may be hidden from who asks. Then an id that is not in `present` may be taken: it is neither
+    created under nor said to be there, and no answer tells which.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ def _target(step: Step, found: Found) -> Target:
         return Target(step, step.resource["id"], expect=0)
     present = found.present.get((step.type, step.id))
     looked = (step.type, step.id) in found.present
+    if step.type in found.hiding:
+        return _seen(step, present)
     if step.fresh:
         if present is not None and not present.deleted:
             raise errors.PreconditionFailed("there is such a resource already", at=step.at)
@@ -80,6 +86,19 @@ def _target(step: Step, found: Found) -> Target:
     if step.method is Method.PATCH or (step.tags is not None and looked):
         return Target(step, step.id, expect=present.version if present else 0, present=present)
     return Target(step, step.id, expect=next(iter(step.tags.versions)) if step.tags else None)
+
+
+def _seen(step: Step, present: Version | None) -> Target:
+    """Return the target of a step by who does not see everything: what he sees, at the version that he sees."""
+    if step.tags is not None:
+        _tagged(step, present)
+    if present is not None:
+        if step.fresh:
+            raise errors.PreconditionFailed("there is such a resource already", at=step.at)
+        return Target(step, step.id, expect=present.version, present=present)
+    if step.method is Method.DELETE:
+        return Target(step, step.id, writes=False)
+    raise errors.NotFound("there is no such resource", at=step.at)
 
 
 def _conditional(step: Step, found: Found, question: Query) -> Target:
@@ -97,6 +116,10 @@ def _conditional(step: Step, found: Found, question: Query) -> Target:
                 return Target(step, only.id, present=only, writes=False, held=held)
             return Target(step, step.resource["id"], expect=0, held=held)
         case Method.PUT:
+            if step.type in found.hiding and only is None and step.own_id:
+                raise errors.NotFound(
+                    "the condition finds nothing, and the id is not the caller's to choose", at=step.at
+                )
             return _conditional_update(step, only, found.present.get((step.type, step.own_id)))
         case Method.PATCH:
             if only is None:
@@ -121,7 +144,7 @@ def _conditional_update(step: Step, only: Version | None, same_id: Version | Non
         raise errors.PreconditionFailed("there is such a resource already", at=step.at)
     if step.own_id and step.own_id != only.id:
         raise errors.Incorrect("the resource that the condition finds has another id than the body", at=step.at)
-    return Target(step, only.id, expect=only.version, held=(only.id,))
+    return Target(step, only.id, expect=only.version, present=only, held=(only.id,))
 
 
 def _tagged(step: Step, present: Version | None) -> None:

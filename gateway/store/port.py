@@ -18,6 +18,7 @@ from typing import Protocol
 from gateway import errors
 from gateway.model import Position, Reason
 from gateway.search.query import AsOf, Index, Query
+from gateway.search.reach import Sight
 from gateway.store.batch import Advance, Applied, AppliedMessage, Batch, MessageState, MessageWrite, Write
 from gateway.store.order import Order
 
@@ -227,20 +228,37 @@ class Store(Protocol):
         """Return the next offset of every partition that a group has a position for."""
         ...
 
-    async def read(self, resource_type: str, resource_id: str) -> Version | None:
-        """Return the current version (deleted ones included, `deleted` set), or None. Concurrent reads share trips."""
+    async def read(self, resource_type: str, resource_id: str, *, sight: Sight | None = None) -> Version | None:
+        """Return the current version (deleted ones included, `deleted` set), or None. Concurrent reads share trips.
+
+        Here and below: with a `sight`, what is not within it is not there, deleted resources among it.
+        """
         ...
 
-    async def read_many(self, wanted: Sequence[tuple[str, str]]) -> list[Version]:
+    async def read_many(self, wanted: Sequence[tuple[str, str]], *, sight: Sight | None = None) -> list[Version]:
         """Return the current, not deleted versions of these (type, id), in any order; what is not there is left out."""
         ...
 
-    async def vread(self, resource_type: str, resource_id: str, version: int) -> Version | None:
+    async def vread(
+        self, resource_type: str, resource_id: str, version: int, *, sight: Sight | None = None
+    ) -> Version | None:
         """Return one version, or None."""
         ...
 
-    async def history(self, resource_type: str, resource_id: str, *, count: int, before: int | None = None) -> Page:
+    async def history(
+        self,
+        resource_type: str,
+        resource_id: str,
+        *,
+        count: int,
+        before: int | None = None,
+        sight: Sight | None = None,
+    ) -> Page:
         """Return versions of one resource, newest first, below version `before`."""
+        ...
+
+    async def judge(self, edits: Sequence[Edit], sight: Sight) -> list[bool]:
+        """Say of contents that are to be written whether each will be within a sight, blocks aside."""
         ...
 
     async def changes(
@@ -250,6 +268,7 @@ class Store(Protocol):
         count: int,
         since: dt.datetime | None = None,
         before: tuple[dt.datetime, str, str, int] | None = None,
+        sight: Sight | None = None,
     ) -> Page:
         """Return versions of all resources of some types (none: of all), newest first: type and system history.
 
@@ -258,7 +277,9 @@ class Store(Protocol):
         ...
 
     async def search(self, query: Query) -> Page:
-        """Return one page of current, not deleted resources. Call only with what `access.decide` permitted."""
+        """Return one page of current, not deleted resources within `Query.sight`. Call only with what `access.decide`
+        permitted.
+        """
         ...
 
     async def message(self, receipt: str) -> MessageRow | None:

@@ -73,7 +73,9 @@ async def history(store: PostgresStore, url: str) -> dict[str, Any]:
     }
 
 
-_MADE = re.compile(r"^(?:create (table|index|function) (\w+)|alter table (\w+) add column (\w+))", re.MULTILINE)
+_MADE = re.compile(
+    r"^(?:create (?:unique )?(table|index|function) (\w+)|alter table (\w+) add column (\w+))", re.MULTILINE
+)
 """What a migration makes."""
 
 one_write = st.fixed_dictionaries(

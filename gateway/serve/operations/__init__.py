@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.access import Policy
+from gateway.access.policy import DEFAULT
 from gateway.clock import Clock
 from gateway.serve.operation import Handler, Operation
 from gateway.serve.operations import (
@@ -53,12 +55,13 @@ def operations(
     clock: Clock,
     deliver: Deliver | None = None,
     message_feed: str = "municipal",
+    policy: Policy = DEFAULT,
 ) -> list[tuple[Operation, Handler]]:
     """Return every operation of this folder with its handler; $process-message only where there is a door for it.
 
     `base` is the address of the API, without a slash at its end.
     """
-    permitted = PermittedStore(store)
+    permitted = PermittedStore(store, clock, policy)
     terminology = StoredTerminology(permitted, shelf)
     of_patient, of_encounter = everything.OF_PATIENT, everything.OF_ENCOUNTER
     found: list[tuple[Operation, Handler]] = [

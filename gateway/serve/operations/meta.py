@@ -80,7 +80,7 @@ class MetaHandler:
         if matched.type:
             return _answer(_union(await self._newest(actor, matched.type, OF_TYPE)))
         found: list[Resource] = []
-        types = [kind for kind in parameters.types() if actor.scopes.allow(kind, Letter.SEARCH)]
+        types = [kind for kind in parameters.types() if access.opens(actor, kind, Letter.SEARCH)]
         if not types:
             raise NotPermitted("no scope of this token opens a search", Why.NO_SCOPE)
         for start in range(0, len(types), _AT_ONCE):
@@ -106,6 +106,8 @@ class MetaChangeHandler:
         kind, name = asking.matched.type, asking.matched.id
         permitted = access.decide(actor, Update(kind, name))
         sent = reading.read(self._operation, asking).part("meta") or {}
+        if permitted.hides and "security" in sent:
+            raise NotPermitted("security labels are not this caller's to set", Why.NOT_ITS_TO_WRITE)
         for _ in range(_TRIES):
             version = await stored(self._store, actor, kind, name)
             resource = json.loads(version.body)

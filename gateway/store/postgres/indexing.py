@@ -13,16 +13,16 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.formats import json
-from gateway.search import parameters
+from gateway.search import parameters, stating
 from gateway.search.parameters import Kind
 from gateway.search.query import Index, own
-from gateway.store.postgres import statements
+from gateway.store.postgres import standing_rows, statements
 from gateway.store.postgres.connections import Connections
 from gateway.store.postgres.index_rows import IndexRows, grams, unit_of
 from gateway.store.postgres.plan import Extract
 from gateway.store.postgres.units import Units
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Count up when the same resource would be indexed differently: stores are then indexed again at their next start."""
 _SQL = statements.load("index")
 _BATCH: Final = 500
@@ -41,6 +41,8 @@ class Indexing:
     type_names: dict[int, str] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     addresses: set[tuple[int, str]] = field(default_factory=set)
+    stating: set[int] = field(default_factory=set)
+    """The types whose resources may say who may see what."""
     units: Units = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ class Indexing:
             for parameter in parameters.of(name).all()
             if parameter.kind is Kind.URI
         )
+        self.stating.update(self.types[name] for name in stating.STATING if name in self.types)
         await self.units.look(connection)
 
     def tokens(self, type_code: int, index: Index) -> list[int]:
@@ -125,7 +128,10 @@ class Indexing:
                 (row["rid"], index.patient, index.code, index.date_low, index.date_high, mine, index.present, tokens)
             )
         await connection.execute(_SQL["indexed"], *[list(column) for column in zip(*columns, strict=True)])
-        await connection.execute(_SQL["forget"], [row["rid"] for row in found])
+        rids = [row["rid"] for row in found]
+        await connection.execute(_SQL["forget"], rids)
+        said = [(rid, index.standing) for rid, type_code, index in indexed if type_code in self.stating]
+        await standing_rows.write(connection, said, types=self.types, forget=rids)
         made = await self.rows(indexed)
         for table, columns_of, records in made.tables():
             if records:

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from gateway.store.postgres import statements
+from gateway.store.port import Edit
+from gateway.store.postgres import standing_rows, statements
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.index_rows import IndexRows
 from gateway.store.postgres.indexing import Indexing
@@ -93,6 +94,11 @@ class Landing:
     heads: set[int] = field(default_factory=set)
     """Partitions of the outbox that are known to have been there, committed."""
 
+    def alone(self, edits: Sequence[Edit]) -> bool:
+        """Say whether edits, of resources that are new, land in one statement, which is a transaction of its own."""
+        stating, types = self.indexing.stating, self.indexing.types
+        return len(edits) < FEW and all(each.expect == 0 and types[each.type] not in stating for each in edits)
+
     async def land(self, connection: Connection, rows: Iterable[Row], outgoing: Sequence[Outgoing]) -> None:
         """Write what is new of these rows, which are locked, and what is to be published."""
         rows = list(rows)
@@ -100,12 +106,17 @@ class Landing:
         stored = [row.rid for row in changed if row.stored_version]
         if stored:
             await connection.execute(_SQL["supersede"], stored)
+        stating = [row for row in changed if row.type in self.indexing.stating]
         fresh = [row for row in changed if not row.stored_version]
         for row, rid in zip(fresh, await self.rids.take(connection, len(fresh)), strict=True):
             row.rid = rid
         new = await self._new(changed, outgoing)
         if noted := [_note(row) for row in rows if row.noted and not row.changed]:
             await connection.execute(_SQL["note"], *_columns(noted, 5))
+        if stating:
+            said = [(row.rid, row.index.standing) for row in stating]
+            before = [row.rid for row in stating if row.stored_version]
+            await standing_rows.write(connection, said, types=self.indexing.types, forget=before)
         if not changed and not outgoing:
             return
         if unknown := [part for part in new.parts if part not in self.heads]:

@@ -25,6 +25,7 @@ from gateway.search.query import (
     Query,
     Term,
 )
+from gateway.search.reach import Sight
 from gateway.store.port import Page, Version
 from gateway.store.postgres import search_former as former
 from gateway.store.postgres import search_order as orders
@@ -63,7 +64,7 @@ class Searches:
     async def page(self, query: Query) -> Page:
         """See `store.port.Store.search`. The versions' `message` is left empty: an answer does not show it."""
         if self._shares(query):
-            statement = search_sql.page(query, self._scope())
+            statement = search_sql.page(query, self._scope(query))
             if statement.shared:
                 rows, at = await self._trips(statement).take(statement.arguments)
                 return _page(query, rows, None, AsOf(self._clock.now(), at))
@@ -75,6 +76,10 @@ class Searches:
 
         Raises TooCostly for a question that would have to read more than a limit allows.
         """
+        if query.sight is not None and query.as_of is not None:
+            # what was there before is judged by terms alone: whoever is not shown everything has pages of what is now
+            page = await self.on(connection, replace(query, as_of=None, until=query.as_of.at))
+            return replace(page, as_of=query.as_of)
         if self._frequencies.stale:
             await self._frequencies.look(connection)
         if _asks_quantity(query):
@@ -86,7 +91,7 @@ class Searches:
             rows = await self._rows(connection, query)
         total = None
         if query.total:
-            total = await self._totals.count(connection, search_sql.total(query, self._scope()))
+            total = await self._totals.count(connection, search_sql.total(query, self._scope(query)))
         if query.as_of is not None:
             return await self._joined(connection, query, query.as_of, rows, total)
         return _page(query, rows, total, self._as_of(rows))
@@ -102,6 +107,7 @@ class Searches:
 
         The rows have been asked for before: what is changed between that and this stands in both, and counts once.
         """
+        assert query.sight is None, "former versions are judged by terms alone"
         asked = snapshot.changed(self._scope(), query.type, as_of)
         found = await connection.fetch(asked.sql, *asked.arguments)
         if found[0]["among"] > snapshot.CHANGED_MAX:
@@ -129,21 +135,30 @@ class Searches:
         name = await connection.fetchval("select id from resource where rid = $1", after.rid)
         return {"rid": after.rid, "id": name or "", **read}
 
+    async def rows(self, statement: Statement) -> Sequence[Row]:
+        """Run one statement by itself, or with others of its shape that wait at the same moment."""
+        if statement.shared:
+            rows, _ = await self._trips(statement).take(statement.arguments)
+            return rows
+        async with self._connections.session() as connection:
+            found: Sequence[Row] = await connection.fetch(statement.sql, *statement.arguments)
+        return found
+
     async def _rows(self, connection: Connection, query: Query, told: Sequence[Term] = ()) -> Sequence[Row]:
-        if search_sql.sorts_all(query, self._scope()):
-            counted = search_sql.total(query, self._scope(), SORT_MAX)
+        if search_sql.sorts_all(query, self._scope(query)):
+            counted = search_sql.total(query, self._scope(query), SORT_MAX)
             if await connection.fetchval(counted.sql, *counted.arguments) > SORT_MAX:
                 raise TooCostly(
                     f"more than {SORT_MAX} resources would have to be sorted; narrow the search", at="_sort"
                 )
-        statement = search_sql.page(query, self._scope(), told)
+        statement = search_sql.page(query, self._scope(query), told)
         sql = statement.sql if query.as_of is not None else search_sql.told_when(statement.sql)
         rows: Sequence[Row] = await connection.fetch(sql, *statement.arguments)
         return rows
 
     async def _rechecked(self, connection: Connection, query: Query) -> Page:
         async def ids(resource_type: str, term: Term) -> tuple[str, ...]:
-            between = Query(resource_type, (term,), count=BETWEEN_MAX)
+            between = Query(resource_type, (term,), count=BETWEEN_MAX, sight=query.sight)
             page = await self.on(connection, between)
             if page.more:
                 raise TooCostly(f"a chain would go through more than {BETWEEN_MAX} resources; narrow the search")
@@ -153,7 +168,7 @@ class Searches:
 
         async def fetch(asked: Query, told: Sequence[Term]) -> Sequence[Row]:
             nonlocal as_of, fetched
-            rows = await self._rows(connection, replace(asked, as_of=as_of), told)
+            rows = await self._rows(connection, asked if query.sight else replace(asked, as_of=as_of), told)
             as_of, fetched = as_of or self._as_of(rows), fetched + 1
             return rows
 
@@ -169,7 +184,7 @@ class Searches:
         total = None
         if query.total:
             total = len(await Recheck(replace(query, after=None)).found(count, _after, SCAN_MAX))
-        if as_of is not None and (query.as_of is not None or fetched > 1):
+        if as_of is not None and query.sight is None and (query.as_of is not None or fetched > 1):
             return await self._joined(connection, replace(query, as_of=as_of), as_of, rows, total)
         return _page(query, rows, total, as_of)
 
@@ -178,9 +193,13 @@ class Searches:
         for trips in self._shared.values():
             await trips.finish()
 
-    def _scope(self) -> Scope:
+    def _scope(self, query: Query | None = None) -> Scope:
+        return self.scope(None if query is None else query.sight)
+
+    def scope(self, sight: Sight | None) -> Scope:
+        """Return what a statement is made with, for whoever sees so much."""
         indexing = self._indexing
-        return Scope(indexing.types, indexing.parameters, indexing.units, self._frequencies)
+        return Scope(indexing.types, indexing.parameters, indexing.units, self._frequencies, sight)
 
     def _shares(self, query: Query) -> bool:
         """Say whether a search is one statement and nothing before or behind it."""
@@ -206,7 +225,7 @@ class Searches:
             columns = [list(column) for column in zip(*asked, strict=True)]
             async with self._connections.session() as connection:
                 rows = await connection.fetch(shape, *columns)
-            at: str = rows.pop()["id"]
+            at: str = rows.pop()["id"] if rows and rows[-1]["place"] == 0 else ""
             if len(asked) == 1:
                 return [(rows, at)]
             answers: list[list[Row]] = [[] for _ in asked]

@@ -35,6 +35,7 @@ from gateway.search.query import (
     TokenTerm,
 )
 from gateway.store.postgres import search_dates as dates
+from gateway.store.postgres import search_reach
 from gateway.store.postgres import search_values as values
 from gateway.store.postgres.index_rows import grams_of, longer, plain
 from gateway.store.postgres.search_scope import Scope, first, main_date, of_patient, one_patient, one_value
@@ -128,6 +129,17 @@ def patients(scope: Scope, term: ChainTerm, resource_type: str) -> Gate | None:
     made.through, made.name = through
     made.answers = (term,)
     return made
+
+
+def related(scope: Scope, resource_type: str) -> Gate | None:
+    """Return the few patients whom an organisation treats, where nothing else exists for whoever asks: otherwise who treats
+    few would have everybody's records walked.
+    """
+    select = search_reach.related(scope, scope.reach(resource_type), TARGETS_MAX)
+    if select is None:
+        return None
+    name = scope.name("ours")
+    return Gate(name, TARGETS_MAX, [(name, select)], through=name, link="r.patient = i.patient")
 
 
 def few(scope: Scope, term: Term, resource_type: str, most: int, made: Gate) -> str | None:

@@ -7,6 +7,7 @@ driving index is decided here, in this order of preference:
 * a patient: (patient, type, low) or, with a code, (patient, code, low)
 * a token or code that few resources hold: the token index
 * what may turn out to leave few, a chain or a string for example: they are looked up first (`search_drive`)
+* what exists for whoever asks, where that is one patient's record or those of few: from each (`search_reach`)
 * a code: (type, code, low), a branch per code; and the token index for resources whose preferred coding is another
 * the main date: (type, low), with a branch for long intervals where a lower bound says nothing about `low`
 * else the order itself: (type, updated), (type, low), or the rows of a parameter (`search_order`)
@@ -113,7 +114,10 @@ class Plan:
         patient = next((t for t in asked if isinstance(t, ReferenceTerm) and of_patient(query.type, t.parameter)), None)
         code = next((t for t in asked if isinstance(t, TokenTerm) and t.codes), None)
         if patient is not None:
-            return self._by_patient(patient, code)
+            return self._by_patient(self._patients(patient), patient, code)
+        owner = self._owner()
+        if owner is not None:
+            return self._by_patient([owner], None, code)
         # a code may stand in its column instead
         tokens = [term for term in asked if isinstance(term, ReferenceTerm) or not term.codes]
         rarest = min(tokens, key=self._rows, default=None)
@@ -123,6 +127,8 @@ class Plan:
         rare_code = code is not None and self._rare(code.values, beside=scope.frequencies.coded(code.codes))
         gates = [] if rare_code else self._gates(terms)
         by_unit = orders.by_unit(scope, query.type, query.order) and not self.counts
+        if not query.order and (ours := drive.related(scope, query.type)) is not None:
+            gates.append(ours)
         if code is not None and (self._by_date or rare_code or self.counts or by_unit):
             rest = self._by_code(code, few=rare_code or by_unit)
             if main:
@@ -170,17 +176,24 @@ class Plan:
             shut.append(gate.shut)
         self.branches += [replace(one, gate=" and ".join(shut)) for one in rest]
 
-    def _by_patient(self, term: ReferenceTerm, code: TokenTerm | None) -> list[Term]:
-        branches = self._patients(term)
+    def _owner(self) -> Branch | None:
+        """Return the branch of the one patient whose record is all that exists for whoever asks, None without one."""
+        reach = self.scope.reach(self.query.type)
+        if reach is None or reach.owner is None:
+            return None
+        return Branch([self.scope.any_of("r.patient", [reach.owner], "bigint")], few=True)
+
+    def _by_patient(self, branches: list[Branch], term: ReferenceTerm | None, code: TokenTerm | None) -> list[Term]:
+        answered: list[Term] = [] if term is None else [term]
         if code is None or len(branches) > 1:
             self.branches = branches
-            return [term]
+            return answered
         (patient,) = branches
         self.branches = [
             Branch([*patient.conditions, *way.conditions], way.source, few=True, dated=patient.dated)
             for way in self._by_code(code, few=True)
         ]
-        return [term, code]
+        return [*answered, code]
 
     def _patients(self, term: ReferenceTerm) -> list[Branch]:
         scope, values = self.scope, list(term.values)

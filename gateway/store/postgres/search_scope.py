@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.search import parameters
+from gateway.search.reach import Reach, Sight
 from gateway.store.postgres.frequencies import Frequencies
 from gateway.store.postgres.index_rows import plain
 from gateway.store.postgres.units import Unit
@@ -89,8 +90,19 @@ class Scope:
     parameters: Mapping[str, int]
     units: Mapping[Unit, int]
     frequencies: Frequencies
+    sight: Sight | None = None
+    """What exists for whoever asks; None is everything."""
     put: Arguments = field(default_factory=Arguments)
     _names: int = 0
+    _reaches: dict[str, Reach | None] = field(default_factory=dict)
+
+    def reach(self, resource_type: str) -> Reach | None:
+        """Return what exists of a type for whoever asks, None where it is everything."""
+        if self.sight is None:
+            return None
+        if resource_type not in self._reaches:
+            self._reaches[resource_type] = self.sight.of(resource_type)
+        return self._reaches[resource_type]
 
     def name(self, stem: str) -> str:
         """Return a name that nothing else in the statement has."""

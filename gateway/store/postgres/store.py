@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Unavailable
 from gateway.search.query import Query
+from gateway.search.reach import Sight
 from gateway.store.order import Order
 from gateway.store.port import (
     Applied,
@@ -31,6 +32,7 @@ from gateway.store.postgres.order import PostgresOrder
 from gateway.store.postgres.plan import Extract, Merge
 from gateway.store.postgres.reads import Reads
 from gateway.store.postgres.search import Searches
+from gateway.store.postgres.search_sighted import Sighted
 from gateway.store.postgres.transact import Transactor
 from gateway.store.postgres.trips import Trips
 from gateway.store.postgres.writing import Writer
@@ -83,6 +85,7 @@ class PostgresStore:
         planning = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_sort": "off"}
         self._search_connections = Connections(url, schema, size=searches_max, settings=planning)
         self._searches = Searches(self._search_connections, self._indexing, self._transactor.clock)
+        self._sighted = Sighted(self._searches, self._reads, self._indexing)
         self.order: Order = PostgresOrder(self._connections, schema)
         self._bell = outbox.Bell(self._connections, f"outbox_{schema}")
         self._writes: Trips[Batch, Applied] = Trips(self._apply_together, drivers=2, most=_GROUP_BATCHES_MAX)
@@ -186,13 +189,15 @@ class PostgresStore:
         """See the port."""
         return await leases.positions(self._connections, group)
 
-    async def read(self, resource_type: str, resource_id: str) -> Version | None:
+    async def read(self, resource_type: str, resource_id: str, *, sight: Sight | None = None) -> Version | None:
         """See the port."""
+        if sight is not None:
+            return await self._sighted.current(resource_type, resource_id, sight)
         return await self._lookups.take((resource_type, resource_id))
 
-    async def read_many(self, wanted: Sequence[tuple[str, str]]) -> list[Version]:
+    async def read_many(self, wanted: Sequence[tuple[str, str]], *, sight: Sight | None = None) -> list[Version]:
         """See the port."""
-        return await self._reads.many(wanted)
+        return await (self._reads.many(wanted) if sight is None else self._sighted.many(wanted, sight))
 
     async def changes(
         self,
@@ -201,17 +206,38 @@ class PostgresStore:
         count: int,
         since: dt.datetime | None = None,
         before: tuple[dt.datetime, str, str, int] | None = None,
+        sight: Sight | None = None,
     ) -> Page:
         """See the port."""
-        return await self._reads.changes(types, count=count, since=since, before=before)
+        if sight is None:
+            return await self._reads.changes(types, count=count, since=since, before=before)
+        return await self._sighted.changes(types or [*self._types], sight, count=count, since=since, before=before)
 
-    async def vread(self, resource_type: str, resource_id: str, version: int) -> Version | None:
+    async def vread(
+        self, resource_type: str, resource_id: str, version: int, *, sight: Sight | None = None
+    ) -> Version | None:
         """See the port."""
-        return await self._reads.version(resource_type, resource_id, version)
+        if sight is None:
+            return await self._reads.version(resource_type, resource_id, version)
+        return await self._sighted.version(resource_type, resource_id, version, sight)
 
-    async def history(self, resource_type: str, resource_id: str, *, count: int, before: int | None = None) -> Page:
+    async def history(
+        self,
+        resource_type: str,
+        resource_id: str,
+        *,
+        count: int,
+        before: int | None = None,
+        sight: Sight | None = None,
+    ) -> Page:
         """See the port."""
-        return await self._reads.history(resource_type, resource_id, count=count, before=before)
+        if sight is None:
+            return await self._reads.history(resource_type, resource_id, count=count, before=before)
+        return await self._sighted.history(resource_type, resource_id, sight, count=count, before=before)
+
+    async def judge(self, edits: Sequence[Edit], sight: Sight) -> list[bool]:
+        """See the port."""
+        return await self._sighted.contents(edits, sight)
 
     async def search(self, query: Query) -> Page:
         """See the port."""

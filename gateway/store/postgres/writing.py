@@ -21,7 +21,7 @@ from gateway.store.port import Condition, Edit, Edited, Moved
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection
 from gateway.store.postgres.edits import Editing
-from gateway.store.postgres.landing import FEW, OutdatedError
+from gateway.store.postgres.landing import OutdatedError
 from gateway.store.postgres.rows import Row
 from gateway.store.postgres.search import Searches
 from gateway.store.postgres.transact import Transactor, row_of
@@ -86,10 +86,8 @@ class Writer:
         conditions: Sequence[Condition] = (),
     ) -> list[list[Edited] | BaseException]:
         trust = attempt == 0
-        # what is new lands in one statement, which is a transaction of its own
-        alone = (
-            trust and not conditions and sum(map(len, groups)) < FEW and all(e.expect == 0 for g in groups for e in g)
-        )
+        edits = [edit for group in groups for edit in group]
+        alone = trust and not conditions and self._transactor.landing.alone(edits)
         async with contextlib.nullcontext() if alone else connection.transaction():
             await self._agree(connection, conditions)
             rows = await self._look(connection, groups, trust=trust)
@@ -114,9 +112,15 @@ class Writer:
                 raise Moved("what the condition finds has changed", at=condition.query.type)
 
     def _mark(self, query: Query) -> int:
-        """Return the number that stands for a condition: the same for all that ask the same in whatever order."""
+        """Return the number that stands for a condition: the same for all that ask the same in whatever order, whoever."""
         asked = dataclasses.replace(
-            query, terms=tuple(sorted(query.terms, key=repr)), count=_SEVERAL, sort=Sort.NEWEST, order=(), total=False
+            query,
+            terms=tuple(sorted(query.terms, key=repr)),
+            count=_SEVERAL,
+            sort=Sort.NEWEST,
+            order=(),
+            total=False,
+            sight=None,
         )
         text = f"{self._schema}\x1f{asked!r}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)

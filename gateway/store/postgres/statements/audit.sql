@@ -1,4 +1,4 @@
--- The audit ledger. What the columns mean: migrations/0014_audit.sql.
+-- The audit ledger. What the columns mean: migrations/0011_audit.sql.
 
 -- name: begin
 insert into audit_chain default values returning chain, name;

@@ -6,6 +6,15 @@ with dates as (delete from date_of where rid = any($1::bigint[])),
      strings as (delete from string_of where rid = any($1::bigint[]))
 delete from measure_of where rid = any($1::bigint[]);
 
+-- name: forget_standing
+-- What resources that are replaced or deleted said of access: $1 rids.
+with relations as (delete from relation where rid = any($1::bigint[])),
+     blocks as (delete from block where rid = any($1::bigint[])),
+     mandates as (delete from mandate where rid = any($1::bigint[])),
+     names as (delete from known where rid = any($1::bigint[])),
+     births as (delete from born where rid = any($1::bigint[]))
+delete from sharer where rid = any($1::bigint[]);
+
 -- name: parameters
 select name, code from parameter;
 

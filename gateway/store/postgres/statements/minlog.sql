@@ -1,4 +1,4 @@
--- What MinLog is to be told. What the columns mean: migrations/0014_audit.sql.
+-- What MinLog is to be told. What the columns mean: migrations/0011_audit.sql.
 
 -- name: unread
 -- Blocks that have not been looked through yet: $1 how many. Whoever looks holds the position of the chain.
