@@ -46,13 +46,13 @@ class PermittedStore:
     async def read(self, permitted: Permitted[Read]) -> Version | None:
         """Return the current version, or None; deleted ones included for who sees everything."""
         intent = permitted.intent
-        return _noted(permitted, await self._store.read(intent.type, intent.id, sight=self._own(permitted)))
+        return self._noted(permitted, await self._store.read(intent.type, intent.id, sight=self._own(permitted)))
 
     async def vread(self, permitted: Permitted[VersionRead]) -> Version | None:
         """Return one version, or None."""
         intent = permitted.intent
         version = await self._store.vread(intent.type, intent.id, intent.version, sight=self._own(permitted))
-        return _noted(permitted, version)
+        return self._noted(permitted, version)
 
     async def history(self, permitted: Permitted[History]) -> Page:
         """Return versions of one resource, newest first."""
@@ -60,7 +60,7 @@ class PermittedStore:
         page = await self._store.history(
             intent.type, intent.id, count=intent.count, before=intent.before, sight=self._own(permitted)
         )
-        seen.note(permitted, page.versions)
+        self._note(permitted, page.versions)
         return page
 
     async def changes(
@@ -77,7 +77,7 @@ class PermittedStore:
         sight = self._sight_of_all(permitted)
         types = [one.intent.type for one in permitted]
         page = await self._store.changes(types, count=count, since=since, before=before, sight=sight)
-        seen.note(permitted[0], page.versions)
+        self._note(permitted[0], page.versions)
         return page
 
     async def read_many(self, permitted: Sequence[Permitted[Read]]) -> list[Version]:
@@ -87,13 +87,13 @@ class PermittedStore:
         wanted = [(one.intent.type, one.intent.id) for one in permitted]
         versions = await self._store.read_many(wanted, sight=self._sight_of_all(permitted))
         if versions:
-            seen.note(permitted[0], versions)
+            self._note(permitted[0], versions)
         return versions
 
     async def search(self, permitted: Permitted[Search]) -> Page:
         """Return one page of matches."""
         page = await self._store.search(self._narrowed(permitted))
-        seen.note(permitted, page.versions)
+        self._note(permitted, page.versions)
         return page
 
     async def present(self, permitted: Sequence[Permitted[Writing]]) -> list[Version | None]:
@@ -121,7 +121,7 @@ class PermittedStore:
             [Condition(self._narrowed(permitted), found) for permitted, found in conditions],
         )
         if edits:
-            seen.note(edits[0][0], [one.version for one in edited])
+            self._note(edits[0][0], [one.version for one in edited])
         return edited
 
     async def following(self, permitted: Permitted[TypeHistory], version: Version) -> Version | None:
@@ -149,6 +149,15 @@ class PermittedStore:
             assert sight is not None
             if not all(await self._store.judge([edit for _, edit in group], sight)):
                 raise access.beyond_reach()
+
+    def _noted(self, permitted: Permitted[Any], version: Version | None) -> Version | None:
+        if version is not None and not version.deleted:
+            self._note(permitted, (version,))
+        return version
+
+    def _note(self, permitted: Permitted[Any], versions: Sequence[Version]) -> None:
+        if seen.noting():
+            seen.note(self.rules(permitted), versions)
 
     def rules(self, permitted: Permitted[Any]) -> tuple[Rule, ...]:
         """Return the rules that opened a request and narrowed it, for the audit."""
@@ -180,9 +189,3 @@ class PermittedStore:
 def _must_be_narrowed(actor: Actor) -> bool:
     """Say so independently of `access`: a second look, so that one mistake there shows nothing to anybody."""
     return actor.kind is not Kind.SYSTEM or bool(actor.person or actor.on_behalf_of)
-
-
-def _noted(permitted: Permitted[Any], version: Version | None) -> Version | None:
-    if version is not None and not version.deleted:
-        seen.note(permitted, (version,))
-    return version

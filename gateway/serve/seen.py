@@ -10,9 +10,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any
 
-from gateway.access import Permitted
+from gateway.access import Rule
 from gateway.audit import Entry
 from gateway.store.port import Version
 
@@ -42,14 +41,18 @@ def begin() -> Seen:
     return made
 
 
-def note(permitted: Permitted[Any], versions: Iterable[Version]) -> None:
+def noting() -> bool:
+    """Say whether anybody takes notes: an API without an audit does not."""
+    return _SEEN.get() is not None
+
+
+def note(rules: Iterable[Rule], versions: Iterable[Version]) -> None:
     """Note what came out, and the rules by which it was allowed to."""
     seen = _SEEN.get()
     if seen is not None:
         seen.versions += versions
-        rules = getattr(permitted, "rules", ())
-        if rules and rules != seen.rules:
-            seen.rules = tuple(dict.fromkeys((*seen.rules, *(str(rule) for rule in rules))))
+        if {*rules} - {*seen.rules}:
+            seen.rules = tuple(dict.fromkeys((*seen.rules, *(rule.value for rule in rules))))
 
 
 def only(versions: Sequence[Version], others: Sequence[int] = ()) -> None:

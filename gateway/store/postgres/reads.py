@@ -35,7 +35,7 @@ def version_of(resource_type: str, resource_id: str, row: Mapping[str, Any]) -> 
     )
 
 
-def _past(resource_type: str, resource_id: str, row: Mapping[str, Any]) -> Version:
+def past_of(resource_type: str, resource_id: str, row: Mapping[str, Any]) -> Version:
     """Make a Version of a history, which knows how it came about."""
     made = version_of(resource_type, resource_id, row)
     made.posted = row["posted"]
@@ -76,7 +76,7 @@ class Reads:
         async with self._connections.session() as connection:
             rows = await connection.fetch(_SQL["history"], code, resource_id, below, count + 1)
             total = rows[0]["total"] if rows else await connection.fetchval(_SQL["total"], code, resource_id)
-        versions = tuple(_past(resource_type, resource_id, row) for row in rows[:count])
+        versions = tuple(past_of(resource_type, resource_id, row) for row in rows[:count])
         return Page(versions, more=len(rows) > count, total=total or 0)
 
     async def many(self, keys: Sequence[tuple[str, str]]) -> list[Version]:
@@ -102,7 +102,7 @@ class Reads:
         async with self._connections.session() as connection:
             rows = await connection.fetch(_SQL["changes"], asked, since or _BEFORE_ALL, *place, count + 1)
         shown = rows[:count]
-        return Page(tuple(_past(row["type"], row["id"], row) for row in shown), more=len(rows) > count)
+        return Page(tuple(past_of(row["type"], row["id"], row) for row in shown), more=len(rows) > count)
 
     async def message(self, receipt: str) -> MessageRow | None:
         """See `store.port.Store.message`."""

@@ -16,7 +16,9 @@ from gateway.store.postgres.search_terms import current
 _BEFORE_ALL: Final = dt.datetime(1, 1, 2, tzinfo=dt.UTC)
 _AFTER_ALL: Final = dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
 _TYPES_END: Final = (1 << 15) - 1
-_VERSION: Final = "{v}.updated, {v}.id, {v}.version, {v}.type, {v}.deleted, {v}.lane, {v}.body, {v}.message"
+_VERSION: Final = (
+    "{v}.updated, {v}.id, {v}.version, {v}.type, {v}.deleted, {v}.lane, {v}.patient, {v}.body, {v}.message"
+)
 _ORDER: Final = "updated desc, type desc, id desc, version desc"
 _STANDING: Final = (
     "select t.name from resource_type t where t.name = any($1::text[])"
@@ -56,8 +58,9 @@ def statement(
         return None
     found = "\nunion all\n".join(f"({walk})" for walk in walks)
     return put.statement(
-        "select t.name as type, f.rid, f.past, f.updated, f.id, f.version, f.deleted, f.lane, f.body,"
-        f" coalesce(m.receipt, '') as receipt from (select * from (\n{found}\n) w order by {_ORDER} limit {limit}) f"
+        "select t.name as type, f.rid, f.past, f.updated, f.id, f.version, f.deleted, f.lane, f.patient, f.body,"
+        " coalesce(m.receipt, '') as receipt, f.message = -1 as posted"
+        f" from (select * from (\n{found}\n) w order by {_ORDER} limit {limit}) f"
         " join resource_type t on t.code = f.type left join message m on m.seq = f.message"
         " order by f.updated desc, f.type desc, f.id desc, f.version desc"
     )

@@ -19,7 +19,7 @@ from gateway.search.reach import Sight
 from gateway.store.port import Edit, Page, Version
 from gateway.store.postgres import search_changes as changing
 from gateway.store.postgres.indexing import Indexing
-from gateway.store.postgres.reads import Reads, version_of
+from gateway.store.postgres.reads import Reads, past_of, version_of
 from gateway.store.postgres.search import Searches
 from gateway.store.postgres.search_reach import seen
 from gateway.store.postgres.search_scope import Scope
@@ -30,7 +30,10 @@ VERSIONS_MAX: Final = 2_000
 LOOKED_AT_MAX: Final = 10_000
 """How many versions one page of a history looks at."""
 _CHUNK: Final = 200
-_COLUMNS: Final = "r.rid, r.version, r.updated, r.deleted, r.lane, r.body, coalesce(m.receipt, '') as receipt"
+_COLUMNS: Final = (
+    "r.rid, r.version, r.updated, r.deleted, r.lane, r.patient, r.body, coalesce(m.receipt, '') as receipt,"
+    " r.message = -1 as posted"
+)
 _NEW: Final = (
     "bigint", "text", "bigint", "bigint", "timestamptz", "timestamptz", "text", "bigint",
 )  # fmt: skip
@@ -92,7 +95,7 @@ class Sighted:
         rows = await self._rows(resource_type, [resource_id], sight)
         if not rows:
             return Page((), more=False, total=0)
-        newest, rid = version_of(resource_type, resource_id, rows[0]), rows[0]["rid"]
+        newest, rid = past_of(resource_type, resource_id, rows[0]), rows[0]["rid"]
         past: list[Version] = []
         page = Page((newest,), more=True)
         while page.more:
@@ -128,7 +131,7 @@ class Sighted:
                 self._searches.scope(sight), standing_types, limit=max(_CHUNK, count + 1), since=since, before=before
             )
             rows = await self._searches.rows(statement) if statement is not None else []
-            versions = [(version_of(row["type"], row["id"], row), row["rid"]) for row in rows]
+            versions = [(past_of(row["type"], row["id"], row), row["rid"]) for row in rows]
             past = [one for one, row in zip(versions, rows, strict=True) if row["past"]]
             there = dict(zip((id(one) for one, _ in past), await self._judged(past, sight), strict=True))
             kept += [one for one, _ in versions if there.get(id(one), True)]
