@@ -179,11 +179,14 @@ class AuditEvents:
 
 
 def whose(actor: Actor) -> frozenset[int] | None:
-    """Return whose events somebody may see: a citizen his own and his whom he acts for; None is all. Raises NotPermitted."""
+    """Return whose events somebody may see: a citizen his own; None is all. Raises NotPermitted.
+
+    Whether he still acts for another is the store's to know (`access`): of his, `$who-has-seen` tells, which asks it.
+    """
     if actor.kind in {Kind.OPERATOR, Kind.SYSTEM}:
         return None
-    if actor.kind is Kind.CITIZEN and actor.person:
-        return frozenset(reference("patient", one) for one in (actor.on_behalf_of or actor.person,))
+    if actor.kind is Kind.CITIZEN and actor.person and not actor.on_behalf_of:
+        return frozenset({reference("patient", actor.person)})
     raise NotPermitted("the audit ledger is for citizens, each his own, and for who runs the gateway", Why.NO_SCOPE)
 
 

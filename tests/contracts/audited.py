@@ -39,6 +39,7 @@ ADDRESS = "https://gw.example"
 BASE = f"{ADDRESS}/fhir"
 SECRET = b"0123456789abcdef"
 ALL = access_scopes.parse(["system/*.cruds"])
+OWN, USER = access_scopes.parse(["patient/*.rs"]), access_scopes.parse(["user/*.rs"])
 
 
 def actor(**more: Any) -> Actor:
@@ -51,6 +52,7 @@ ACTORS = {
     "reader": actor(client="reader", scopes=access_scopes.parse(["system/Observation.rs"])),
     "doctor": actor(
         client="ehr",
+        scopes=USER,
         kind=Kind.STAFF,
         purpose=Purpose.TREATMENT,
         subject="u-doctor-1",
@@ -61,11 +63,15 @@ ACTORS = {
         session="s-1",
     ),
     "breaker": actor(
-        client="ehr", kind=Kind.STAFF, purpose=Purpose.VAERDISPRING, subject="u-doctor-2", organisation="265161000016000",
+        client="ehr", scopes=USER, patient="Patient/p1", assurance=Assurance.SUBSTANTIAL, kind=Kind.STAFF, purpose=Purpose.VAERDISPRING, subject="u-doctor-2", organisation="265161000016000",
         role="7170", authorisation="DEF34", reason="akut: 2512489996 er bevidstløs",
     ),
-    "citizen-p1": actor(client="app", kind=Kind.CITIZEN, purpose=Purpose.OWN, subject="c-1", person="Patient/p1"),
-    "citizen-p2": actor(client="app", kind=Kind.CITIZEN, purpose=Purpose.OWN, subject="c-2", person="Patient/p2"),
+    "citizen-p1": actor(
+        client="app", scopes=OWN, assurance=Assurance.SUBSTANTIAL, kind=Kind.CITIZEN, purpose=Purpose.OWN, subject="c-1", person="Patient/p1",
+    ),
+    "citizen-p2": actor(
+        client="app", scopes=OWN, assurance=Assurance.SUBSTANTIAL, kind=Kind.CITIZEN, purpose=Purpose.OWN, subject="c-2", person="Patient/p2",
+    ),
 }  # fmt: skip
 
 

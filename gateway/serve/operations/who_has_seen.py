@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway import access, errors
-from gateway.access import Actor, NotPermitted, Read, Search, Why
+from gateway.access import Actor, Kind, NotPermitted, Read, Search, Why
 from gateway.access.scopes import Letter
 from gateway.audit import words
 from gateway.audit.record import Record
@@ -26,7 +26,7 @@ from gateway.search.query import DateTerm, Prefix, Query, ReferenceTerm, Sort, T
 from gateway.serve import seen
 from gateway.serve.answer import Answer
 from gateway.serve.asking import Asking
-from gateway.serve.audit_events import TYPE, AuditEvents, Found, whose
+from gateway.serve.audit_events import TYPE, AuditEvents, Found
 from gateway.serve.operation import Field, Level, Operation
 from gateway.serve.operations import inputs as reading
 from gateway.serve.paging import Pages
@@ -85,11 +85,10 @@ class WhoHasSeenHandler:
         given = reading.read(OPERATION, asking)
         language = _language(given.text("language"), asking.header(b"accept-language"))
         patient = reference("patient", focus)
-        only = whose(actor)
-        if only is not None and patient not in only:
+        if actor.kind not in {Kind.OPERATOR, Kind.SYSTEM} and focus != (actor.on_behalf_of or actor.person):
             raise NotPermitted("who has seen somebody's data is for himself to know", Why.NO_SCOPE)
-        version = await self._store.read(access.decide(actor, Read("Patient", asking.matched.id)))
-        if version is None:
+        permitted = access.decide(actor, Read("Patient", asking.matched.id))
+        if actor.kind is not Kind.OPERATOR and await self._store.read(permitted) is None:
             raise errors.NotFound("there is no such resource")
         count, span, below = self._asked(actor, given, focus)
         terms: tuple[Term, ...] = (ReferenceTerm("patient", (patient,)), *_between(*span))
