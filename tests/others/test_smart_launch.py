@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -112,7 +113,8 @@ def gateway(app: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate
 @pytest.fixture(scope="module")
 def use(gateway: Gateway, app: str, chromium: str, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Use:
     """Run a scenario of `people.mjs`; return what the app saw."""
-    pictures = tmp_path_factory.mktemp("pictures")
+    pictures = Path(os.environ.get("SUNDBRO_TEST_PICTURES", tmp_path_factory.mktemp("pictures")))
+    pictures.mkdir(parents=True, exist_ok=True)
     base = f"http://{gateway.http}"
 
     def run(scenario: str, **asked: Any) -> dict[str, Any]:
@@ -223,8 +225,18 @@ def identified(gateway: Gateway, id_token: dict[str, Any] | None, raw: str) -> d
 @pytest.mark.parametrize(
     ("locale", "who", "title", "words"),
     [
-        ("da-DK", "Borger 1", "Giv adgang", ("Måleapp", "Appen beder om lov til at:", "alle sundhedsoplysninger")),
-        ("en-GB", "Citizen 1", "Give access", ("Measurements app", "The app asks to:", "all health data")),
+        (
+            "da-DK",
+            "Borger 1",
+            "Giv adgang",
+            ("Måleapp", "logget ind som Borger Et", "alle sundhedsoplysninger", "dine egne", "localhost"),
+        ),
+        (
+            "en-GB",
+            "Citizen 1",
+            "Give access",
+            ("Measurements app", "logged in as Borger Et", "all health data", "your own", "localhost"),
+        ),
     ],
 )
 def test_a_citizen_opens_the_app_and_sees_himself_alone(

@@ -20,10 +20,12 @@ from urllib.parse import urlencode
 from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestError, OAuth2Error
 from starlette.responses import RedirectResponse, Response
 
+from gateway.access import Kind
 from gateway.access import scopes as access_scopes
 from gateway.access.scopes import Scopes
 from gateway.clock import Clock
 from gateway.formats import json
+from gateway.identity.login.words import Language
 from gateway.identity.oauth import pages
 from gateway.identity.oauth.asked import Asked, AskedError, check
 from gateway.identity.oauth.client import Client, Sort
@@ -58,6 +60,8 @@ class Browser:
     cookies: Mapping[str, str]
     accept_language: str = ""
     origin: str | None = None
+    language: str = ""
+    """What the user chose on the page, '' where he has not."""
 
 
 class Authorizing:
@@ -249,6 +253,9 @@ class Authorizing:
             choices,
             finds,
             answer.searched and not choices,
+            session.login.name,
+            session.login.kind is Kind.CITIZEN and not choices,
+            client.refresh_lifetime.days,
         )
         return pages.question(question, language)
 
@@ -261,8 +268,8 @@ class Authorizing:
     def _refused(self, asked: Asked, error: OAuth2Error) -> Response:
         return _redirect(self._protocol.refused(asked.redirect_uri, asked.state, error))
 
-    def _language(self, form: Mapping[str, str], browser: Browser) -> str:
-        return pages.language_of(form.get("ui_locales", ""), browser.accept_language)
+    def _language(self, form: Mapping[str, str], browser: Browser) -> Language:
+        return pages.language_of(f"{browser.language} {form.get('ui_locales', '')}", browser.accept_language)
 
     def _token(self, session: Session, handle: str) -> str:
         digest_ = hmac.digest(self._secret, f"{session.id}\x1f{handle}".encode(), "sha256")

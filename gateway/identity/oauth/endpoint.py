@@ -89,10 +89,12 @@ class Endpoint:
         return await self._authorizing.begin(form, _browser(request))
 
     async def _continue(self, request: Request) -> Response:
-        return await self._authorizing.carry_on(_once(request.url.query).get("request", ""), _browser(request))
+        asked = _once(request.url.query)
+        return await self._authorizing.carry_on(asked.get("request", ""), _browser(request, asked.get("lang", "")))
 
     async def _decide(self, request: Request) -> Response:
-        return await self._authorizing.decide(await _form(request), _browser(request))
+        form = await _form(request)
+        return await self._authorizing.decide(form, _browser(request, form.get("lang", "")))
 
     # ── for clients ──────────────────────────────────────────────────────────────────
 
@@ -210,8 +212,9 @@ def _json(told: Any, status: int = 200, more: Mapping[str, str] | None = None) -
     return Response(json.dumps(told), status, {**_NO_STORE, **(more or {})}, "application/json")
 
 
-def _browser(request: Request) -> Browser:
-    return Browser(request.cookies, request.headers.get("accept-language", ""), request.headers.get("origin"))
+def _browser(request: Request, language: str = "") -> Browser:
+    headers = request.headers
+    return Browser(request.cookies, headers.get("accept-language", ""), headers.get("origin"), language)
 
 
 async def _form(request: Request) -> dict[str, str]:
