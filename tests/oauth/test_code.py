@@ -76,8 +76,10 @@ async def test_a_professional_looks_a_patient_up(w):
     assert 'name="find"' in page.text
     nobody = await w.agree(page, "find", find="ingen")
     assert "Ingen patient fundet" in nobody.text
+    assert 'value="yes"' not in nobody.text, "there is nothing to agree to yet"
     found = await w.agree(nobody, "find", find="borger")
     assert CITIZEN in found.text
+    assert 'value="yes"' in found.text
     assert "<b>" not in found.text  # a name is text
     told = parameters(await w.agree(found, patient=CITIZEN))
     assert told["code"]

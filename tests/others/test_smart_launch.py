@@ -268,9 +268,13 @@ def test_a_citizen_opens_the_app_and_sees_himself_alone(
     assert told["after"] == expected, "with the token that fhirclient refreshed"
 
 
-def test_a_user_who_refuses_is_back_at_the_app_which_hears_it(gateway: Gateway, app: str, use: Use):
+@pytest.mark.parametrize(
+    ("locale", "who", "asked"), [("en-GB", "Citizen 1", "your own data"), ("da-DK", "Læge, OUH", "Hvem gælder det?")]
+)
+def test_a_user_who_refuses_is_back_at_the_app_which_hears_it(gateway: Gateway, app: str, use: Use, locale, who, asked):
     address = alone(gateway, app, "launch/patient patient/*.rs")
-    told = use("refused", locale="en-GB", who="Citizen 1", address=address)
+    told = use("refused", locale=locale, who=who, address=address, name=f"refused-{locale[:2]}")
+    assert asked in told["pages"][1]["text"], "a professional says whom he opens the app for"
     assert told["status"].startswith("failed: "), told
     assert "response" not in told
 

@@ -146,8 +146,9 @@ def question(asked: Question, language: Language) -> HTMLResponse:
     ]
     if asked.purpose is Purpose.VAERDISPRING:
         body.append(f'<label>{words["reason"]}<textarea name="reason" maxlength="400" rows="3"></textarea></label>')
+    if asked.choices or not asked.finds:  # before a patient is found there is nothing to agree to
+        body.append(f'<button name="decision" value="yes">{words["yes"]}</button> ')
     body += [
-        f'<button name="decision" value="yes">{words["yes"]}</button> ',
         f'<button name="decision" value="no">{words["no"]}</button></form>',
         pages.paragraph(words["to"].format(host=at.netloc)) if web else "",
     ]
