@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from gateway.access import Purpose
 from gateway.access.scopes import Grant, Scopes
@@ -166,6 +166,17 @@ def refusal(text: str, language: Language, status: int = 400) -> HTMLResponse:
     words = _WORDS[language]
     body = [pages.paragraph(text or words["over"]), pages.paragraph(words["back"])]
     return pages.page(language, words["wrong"], body, status=status)
+
+
+def onward(location: str) -> RedirectResponse:
+    """Return what sends the browser on, to an address whose parts were escaped where it was made."""
+    # 303, so that a form is not sent on (RFC 9700 §4.12)
+    headers = {
+        "cache-control": "no-store",
+        "referrer-policy": "no-referrer",
+        "content-security-policy": "default-src 'none'",
+    }
+    return RedirectResponse(location, 303, headers)
 
 
 def _people(asked: Question, words: Mapping[str, str]) -> str:
