@@ -27,6 +27,7 @@ from gateway.app.feeds import id_secret
 from gateway.fhir.ids import Ids
 from gateway.identity.local import issuer_address
 from gateway.identity.people import PEOPLE, record
+from gateway.search.standing import SOR
 from tests.gateway import Gateway
 
 SMART = Path(__file__).with_name("smart")
@@ -178,7 +179,7 @@ def world(gateway: Gateway) -> dict[str, Any]:
                     **own, "resourceType": "Encounter", "id": f"{name}-stay", "status": "in-progress",
                     "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
                     "period": {"start": time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())},
-                    "serviceProvider": {"identifier": {"system": "urn:oid:1.2.208.176.1.1", "value": "OUH"}},
+                    "serviceProvider": {"identifier": {"system": SOR, "value": PEOPLE["doctor-ouh"].organisation}},
                 }
             )  # fmt: skip
     entries = [
