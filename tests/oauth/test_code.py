@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
+from html import unescape
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -74,8 +76,10 @@ async def test_a_professional_looks_a_patient_up(w):
     assert 'name="find"' in page.text
     nobody = await w.agree(page, "find", find="ingen")
     assert "Ingen patient fundet" in nobody.text
+    assert 'value="yes"' not in nobody.text, "there is nothing to agree to yet"
     found = await w.agree(nobody, "find", find="borger")
     assert CITIZEN in found.text
+    assert 'value="yes"' in found.text
     assert "<b>" not in found.text  # a name is text
     told = parameters(await w.agree(found, patient=CITIZEN))
     assert told["code"]
@@ -356,6 +360,40 @@ async def test_of_eight_who_show_a_code_at_once_one_wins_and_nothing_stays(w):
     assert {answer.json()["error"] for answer in answers if answer.status_code != 200} == {"invalid_grant"}
     with pytest.raises(Unauthenticated):
         await w.holds(won[0]["access_token"])
+
+
+async def test_a_refresh_need_not_name_an_app_without_a_key_and_must_be_signed_by_one_that_has(w):
+    """RFC 6749 §6: npm fhirclient sends the token alone."""
+    await w.log_in(citizen(START))
+    told = await w.tokens(patient=CITIZEN)
+    again = await w.token(grant_type="refresh_token", refresh_token=told["refresh_token"])
+    assert again.status_code == 200, again.text
+    assert (await w.holds(again.json()["access_token"])).actor.client == "app"
+    unknown = await w.token(grant_type="refresh_token", refresh_token="unknown")
+    assert unknown.json()["error"] == "invalid_client"
+    replayed = await w.token(grant_type="refresh_token", refresh_token=told["refresh_token"])
+    assert replayed.json()["error"] == "invalid_grant", "and ends all that came of it"
+    w.clock.advance(dt.timedelta(seconds=31))  # what a process remembers of a token is thirty seconds old at most
+    with pytest.raises(Unauthenticated):
+        await w.holds(again.json()["access_token"])
+    code, form = await w.code(w.request("server-app"), patient=CITIZEN)
+    told = (await w.redeem(code, form, **w.signed("server-app"))).json()
+    bare = {"grant_type": "refresh_token", "refresh_token": told["refresh_token"]}
+    assert (await w.token(**bare)).json()["error"] == "invalid_client"
+    assert (await w.token(**bare, **w.signed("server-app"))).status_code == 200
+
+
+async def test_the_page_changes_its_language_and_keeps_it(w):
+    await w.log_in(citizen(START))
+    page = await w.authorize(w.request())
+    assert 'lang="da"' in page.text
+    link = re.search(r'href="(/oauth/authorize/continue[^"]+)"', page.text)
+    assert link
+    english = await w.http.get(unescape(link[1]))
+    assert '<html lang="en"' in english.text
+    assert "app in English" in english.text
+    assert hidden(english.text)["lang"] == "en"
+    assert (await w.agree(english, patient=CITIZEN)).status_code == 303
 
 
 async def test_a_confidential_app_must_sign_and_a_code_is_its_own(w):

@@ -16,11 +16,13 @@ from gateway.identity.login.words import TEXTS, Language
 STYLE: Final = (
     "body{font:1.125rem/1.5 system-ui,sans-serif;max-width:36rem;margin:0 auto;padding:1rem;color:#1a1a1a;background:#fff}"
     "header{display:flex;justify-content:space-between;border-bottom:1px solid #767676;padding-bottom:.5rem}"
-    "h1{font-size:1.75rem;line-height:1.2}ul{list-style:none;padding:0}"
+    "h1{font-size:1.75rem;line-height:1.2}ul{list-style:none;padding:0}ul.dots{list-style:disc;padding-left:1.5rem}"
     "a{color:#0b4f87}a:focus,button:focus,input:focus{outline:3px solid #b35900;outline-offset:2px}"
     ".act,button{display:inline-block;font:inherit;background:#0b4f87;color:#fff;border:0;border-radius:.25rem;"
     "padding:.6rem 1.2rem;margin:.3rem 0;text-decoration:none;cursor:pointer}"
     "fieldset{border:1px solid #767676;border-radius:.25rem;margin:1rem 0}label{display:block;padding:.25rem 0}"
+    "button[value=no],button[value=abort]{background:#fff;color:#0b4f87;box-shadow:inset 0 0 0 2px #0b4f87}"
+    "textarea,input[type=text]{font:inherit;width:100%;box-sizing:border-box}"
     ".note{background:#fff4d6;border-left:.3rem solid #b35900;padding:.5rem 1rem}"
 )
 _HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -28,9 +30,10 @@ _HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode(
 
 def headers(forms: Iterable[str] | None = ()) -> dict[str, str]:
     """Return the headers of a page. `forms`: origins beside this one that a form may lead to; None for any."""
-    policy = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+    policy = f"default-src 'none'; style-src 'sha256-{_HASH}'; "
     if forms is not None:
-        policy += "; form-action " + " ".join(["'self'", *forms])
+        policy += "form-action " + " ".join(["'self'", *forms]) + "; "
+    policy += "base-uri 'none'; frame-ancestors 'none'"
     return {
         "content-security-policy": policy,
         "cache-control": "no-store",
@@ -45,7 +48,7 @@ def page(
     title: str,
     body: Sequence[str],
     *,
-    status: HTTPStatus = HTTPStatus.OK,
+    status: int = HTTPStatus.OK,
     other: str = "",
     forms: Iterable[str] | None = (),
 ) -> HTMLResponse:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hmac
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +17,14 @@ from typing import Final
 from urllib.parse import urlencode
 
 from authlib.oauth2.rfc6749.errors import AccessDeniedError, InvalidRequestError, OAuth2Error
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
+from gateway.access import Kind
 from gateway.access import scopes as access_scopes
 from gateway.access.scopes import Scopes
 from gateway.clock import Clock
 from gateway.formats import json
+from gateway.identity.login.words import Language
 from gateway.identity.oauth import pages
 from gateway.identity.oauth.asked import Asked, AskedError, check
 from gateway.identity.oauth.client import Client, Sort
@@ -42,9 +43,6 @@ PUSHED_LIFETIME: Final = dt.timedelta(seconds=90)
 PUSHED: Final = "urn:ietf:params:oauth:request_uri:"
 LOGINS_MAX: Final = 3
 REASON_MAX: Final = 400
-_PATIENT: Final = re.compile(r"Patient/[A-Za-z0-9\-.]{1,64}")
-_ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_LASTING: Final = ("offline_access", "online_access")
 
 
 class NoApp(Exception):
@@ -58,6 +56,8 @@ class Browser:
     cookies: Mapping[str, str]
     accept_language: str = ""
     origin: str | None = None
+    language: str = ""
+    """What the user chose on the page, '' where he has not."""
 
 
 class Authorizing:
@@ -231,7 +231,7 @@ class Authorizing:
         await self._keep(handle, asked.again())
         back = f"/oauth/authorize/continue?{urlencode({'request': handle})}"
         told = {"then": self._then.seal(back, REQUEST_LIFETIME), **asked.login_parameters(client)}
-        return _redirect(f"/login?{urlencode(told)}")
+        return pages.onward(f"/login?{urlencode(told)}")
 
     async def _ask(
         self, handle: str, asked: Asked, client: Client, session: Session, browser: Browser, answer: Answer
@@ -249,20 +249,23 @@ class Authorizing:
             choices,
             finds,
             answer.searched and not choices,
+            session.login.name,
+            session.login.kind is Kind.CITIZEN and not choices,
+            client.refresh_lifetime.days,
         )
         return pages.question(question, language)
 
     async def _grant(self, handle: str, asked: Asked, client: Client, session: Session, answer: Answer) -> Response:
         try:
-            return _redirect(await self._granting.granted(handle, asked, client, session, answer))
+            return pages.onward(await self._granting.granted(handle, asked, client, session, answer))
         except OAuth2Error as error:
             return self._refused(asked, error)
 
     def _refused(self, asked: Asked, error: OAuth2Error) -> Response:
-        return _redirect(self._protocol.refused(asked.redirect_uri, asked.state, error))
+        return pages.onward(self._protocol.refused(asked.redirect_uri, asked.state, error))
 
-    def _language(self, form: Mapping[str, str], browser: Browser) -> str:
-        return pages.language_of(form.get("ui_locales", ""), browser.accept_language)
+    def _language(self, form: Mapping[str, str], browser: Browser) -> Language:
+        return pages.language_of(f"{browser.language} {form.get('ui_locales', '')}", browser.accept_language)
 
     def _token(self, session: Session, handle: str) -> str:
         digest_ = hmac.digest(self._secret, f"{session.id}\x1f{handle}".encode(), "sha256")
@@ -275,16 +278,3 @@ class Authorizing:
         return hmac.compare_digest(
             form.get("csrf", "").encode(), self._token(session, form.get("request", "")).encode()
         )
-
-
-def _redirect(location: str) -> Response:
-    # 303, so that a form is not sent on (RFC 9700 §4.12); add_params_to_uri and urlencode have escaped it
-    return RedirectResponse(
-        location,
-        303,
-        {
-            "cache-control": "no-store",
-            "referrer-policy": "no-referrer",
-            "content-security-policy": "default-src 'none'",
-        },
-    )

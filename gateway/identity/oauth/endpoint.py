@@ -22,7 +22,7 @@ from gateway.identity.oauth.acceptance import Acceptance
 from gateway.identity.oauth.authentication import Authentication
 from gateway.identity.oauth.authorization import Authorization
 from gateway.identity.oauth.authorizing import Authorizing, Browser
-from gateway.identity.oauth.client import Client
+from gateway.identity.oauth.client import REFRESH, Client
 from gateway.identity.oauth.issuing import Issuing, ProofNeeded, digest
 from gateway.identity.oauth.keys import Keyring
 from gateway.identity.oauth.launching import Launching
@@ -32,6 +32,8 @@ from gateway.store.grants import Grants
 BODY_MAX: Final = 64 << 10
 PARAMETERS_MAX: Final = 60
 FORM: Final = "application/x-www-form-urlencoded"
+_NAMING: Final = frozenset({"client_id", "client_assertion", "client_assertion_type", "client_secret"})
+"""Parameters by which a client says who it is."""
 _NO_STORE: Final = {"cache-control": "no-store", "pragma": "no-cache", "x-content-type-options": "nosniff"}
 _KEPT: Final = {"cache-control": "public, max-age=600", "access-control-allow-origin": "*"}
 Handler = Callable[[Request], Awaitable[Response]]
@@ -87,10 +89,12 @@ class Endpoint:
         return await self._authorizing.begin(form, _browser(request))
 
     async def _continue(self, request: Request) -> Response:
-        return await self._authorizing.carry_on(_once(request.url.query).get("request", ""), _browser(request))
+        asked = _once(request.url.query)
+        return await self._authorizing.carry_on(asked.get("request", ""), _browser(request, asked.get("lang", "")))
 
     async def _decide(self, request: Request) -> Response:
-        return await self._authorizing.decide(await _form(request), _browser(request))
+        form = await _form(request)
+        return await self._authorizing.decide(form, _browser(request, form.get("lang", "")))
 
     # ── for clients ──────────────────────────────────────────────────────────────────
 
@@ -99,7 +103,7 @@ class Endpoint:
         return _json(await self._authorizing.push(form, await self._client(request, form)), 201)
 
     async def _token(self, request: Request) -> Response:
-        form = await _form(request)
+        form = await self._named(await _form(request))
         client = await self._client(request, form)
         answer = await self._issuing.token(form, client, request.scope, self._address + "/oauth/token")
         return _json(answer)
@@ -152,6 +156,17 @@ class Endpoint:
         peer = request.client.host if request.client else ""
         return await self._authentication.client(form, audiences, peer, request.headers.get("authorization"))
 
+    async def _named(self, form: dict[str, str]) -> dict[str, str]:
+        """Return a form with the client whose refresh token it shows, where it names none itself.
+
+        A client that has no key need not say who it is (RFC 6749 §3.2.1, §6), and npm fhirclient does not. It shows no
+        more by its id than by the token; a client with a key is refused as it is without an assertion.
+        """
+        if form.get("grant_type") != REFRESH or not form.get("refresh_token") or _NAMING & form.keys():
+            return form
+        found = await self._grants.refreshable(digest(form["refresh_token"]), self._clock.now())
+        return {**form, "client_id": found[0].client} if found else form
+
     async def _principal(self, token: str) -> Principal | None:
         try:
             return await self._acceptance.verify(token)
@@ -197,8 +212,9 @@ def _json(told: Any, status: int = 200, more: Mapping[str, str] | None = None) -
     return Response(json.dumps(told), status, {**_NO_STORE, **(more or {})}, "application/json")
 
 
-def _browser(request: Request) -> Browser:
-    return Browser(request.cookies, request.headers.get("accept-language", ""), request.headers.get("origin"))
+def _browser(request: Request, language: str = "") -> Browser:
+    headers = request.headers
+    return Browser(request.cookies, headers.get("accept-language", ""), headers.get("origin"), language)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -6,31 +6,27 @@ else; it cannot be framed, and its form goes to this gateway and on to the app t
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from gateway.access import Purpose
 from gateway.access.scopes import Grant, Scopes
+from gateway.identity.login import pages
+from gateway.identity.login.words import Language
 
-_STYLE: Final = (
-    "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}"
-    "h1{font-size:1.5rem}button{font:inherit;padding:.6rem 1.2rem;margin:.5rem .5rem 0 0;border:2px solid #004b87}"
-    "button[value=yes]{background:#004b87;color:#fff}label{display:block;margin:.3rem 0}"
-    "textarea,input[type=text]{font:inherit;width:100%;box-sizing:border-box}fieldset{border:1px solid #888;margin:1rem 0}"
-)
-_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-LANGUAGES: Final = ("da", "en")
-_WORDS: Final = {
+LANGUAGES: Final[tuple[Language, ...]] = ("da", "en")
+_WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
     "da": {
         "title": "Giv adgang",
-        "asks": "vil have adgang til sundhedsoplysninger gennem Sundbro.",
+        "asks": "vil have adgang til sundhedsoplysninger.",
+        "user": "Du er logget ind som {name}.",
+        "own": "Det gælder dine egne oplysninger.",
+        "to": "Bagefter kommer du tilbage til {host}.",
         "may": "Appen beder om lov til at:",
         "about": "Hvem gælder det?",
         "self": "mig selv",
@@ -38,7 +34,7 @@ _WORDS: Final = {
         "search": "Søg",
         "nobody": "Ingen patient fundet.",
         "reason": "Begrund værdispringet. Det registreres og gennemgås, og patienten kan se det.",
-        "offline": "også når du ikke selv er logget på",
+        "offline": "gøre det i op til {days} dage, også når du ikke selv er logget ind",
         "yes": "Giv adgang",
         "no": "Afvis",
         "over": "Forespørgslen er udløbet, eller den er allerede besvaret.",
@@ -51,7 +47,10 @@ _WORDS: Final = {
     },
     "en": {
         "title": "Give access",
-        "asks": "wants access to health data through Sundbro.",
+        "asks": "wants access to health data.",
+        "user": "You are logged in as {name}.",
+        "own": "It is about your own data.",
+        "to": "Afterwards you come back to {host}.",
         "may": "The app asks to:",
         "about": "Who is it about?",
         "self": "myself",
@@ -59,7 +58,7 @@ _WORDS: Final = {
         "search": "Find",
         "nobody": "No patient found.",
         "reason": "Say why you must look past the block. It is recorded and reviewed, and the patient can see it.",
-        "offline": "also when you are not logged in yourself",
+        "offline": "do so for up to {days} days, also when you are not logged in yourself",
         "yes": "Give access",
         "no": "Refuse",
         "over": "The request has expired, or it was answered before.",
@@ -111,51 +110,76 @@ class Question:
     finds: bool = False
     """Whether the user looks a patient up."""
     found_nobody: bool = False
+    user: str = ""
+    """The name that the log-in gave, '' where it gave none."""
+    own: bool = False
+    """Whether it is about the user himself, and nobody is to be chosen."""
+    days: int = 0
+    """How long it lasts without a log-in, where the app asks for that."""
 
 
-def language_of(wanted: str, accepted: str) -> str:
+def language_of(wanted: str, accepted: str) -> Language:
     """Return `da` or `en`: what the app asks for (`ui_locales`), else what the browser prefers, else Danish."""
     for part in [*wanted.split(), *accepted.split(",")]:
         name = part.strip().partition(";")[0].partition("-")[0].lower()
-        if name in LANGUAGES:
-            return name
+        for language in LANGUAGES:
+            if name == language:
+                return language
     return "da"
 
 
-def question(asked: Question, language: str) -> HTMLResponse:
+def question(asked: Question, language: Language) -> HTMLResponse:
     """Return the page that asks."""
-    words = _WORDS[language]
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in _lines(asked.scopes, language))
-    parts = [
-        f"<h1>{words['title']}</h1><p><strong>{html.escape(asked.app)}</strong> {words['asks']}</p>",
-        f"<p>{words['may']}</p><ul>{items}</ul>",
+    words, at = _WORDS[language], urlsplit(asked.redirect_uri)
+    web = at.scheme in {"http", "https"}
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in _lines(asked.scopes, asked.days, language))
+    body = [
+        f"<p><strong>{html.escape(asked.app)}</strong> {words['asks']}</p>",
+        pages.paragraph(words["user"].format(name=asked.user)) if asked.user else "",
+        f"<p>{words['may']}</p><ul class=dots>{items}</ul>",
+        pages.paragraph(words["own"]) if asked.own else "",
         '<form method="post" action="/oauth/authorize/decide" autocomplete="off">',
         f'<input type="hidden" name="request" value="{html.escape(asked.handle)}">',
         f'<input type="hidden" name="csrf" value="{html.escape(asked.token)}">',
+        f'<input type="hidden" name="lang" value="{language}">',
         _people(asked, words),
     ]
     if asked.purpose is Purpose.VAERDISPRING:
-        parts.append(f'<label>{words["reason"]}<textarea name="reason" maxlength="400" rows="3"></textarea></label>')
-    parts += [
-        f'<button name="decision" value="yes">{words["yes"]}</button>',
+        body.append(f'<label>{words["reason"]}<textarea name="reason" maxlength="400" rows="3"></textarea></label>')
+    if asked.choices or not asked.finds:  # before a patient is found there is nothing to agree to
+        body.append(f'<button name="decision" value="yes">{words["yes"]}</button> ')
+    body += [
         f'<button name="decision" value="no">{words["no"]}</button></form>',
+        pages.paragraph(words["to"].format(host=at.netloc)) if web else "",
     ]
-    return _page(words["title"], "".join(parts), language, 200, asked.redirect_uri)
+    other = {"request": asked.handle, "lang": "en" if language == "da" else "da"}
+    onward = f"{at.scheme}://{at.netloc}" if web else f"{at.scheme}:"
+    page = pages.page(
+        language, words["title"], body, other=f"/oauth/authorize/continue?{urlencode(other)}", forms=[onward]
+    )
+    page.headers["referrer-policy"] = "same-origin"  # with no-referrer a browser would not say the form's Origin
+    return page
 
 
-def refusal(text: str, language: str, status: int = 400) -> HTMLResponse:
+def refusal(text: str, language: Language, status: int = 400) -> HTMLResponse:
     """Return the page for what no app can be told about."""
     words = _WORDS[language]
-    told = words["over"]
-    return _page(
-        words["wrong"],
-        f"<h1>{words['wrong']}</h1><p>{html.escape(text or told)}</p><p>{words['back']}</p>",
-        language,
-        status,
-    )
+    body = [pages.paragraph(text or words["over"]), pages.paragraph(words["back"])]
+    return pages.page(language, words["wrong"], body, status=status)
 
 
-def _people(asked: Question, words: dict[str, str]) -> str:
+def onward(location: str) -> RedirectResponse:
+    """Return what sends the browser on, to an address whose parts were escaped where it was made."""
+    # 303, so that a form is not sent on (RFC 9700 §4.12)
+    headers = {
+        "cache-control": "no-store",
+        "referrer-policy": "no-referrer",
+        "content-security-policy": "default-src 'none'",
+    }
+    return RedirectResponse(location, 303, headers)
+
+
+def _people(asked: Question, words: Mapping[str, str]) -> str:
     if asked.finds:
         nobody = f"<p>{words['nobody']}</p>" if asked.found_nobody else ""
         looked = (
@@ -174,7 +198,7 @@ def _people(asked: Question, words: dict[str, str]) -> str:
     return f"<fieldset><legend>{words['about']}</legend>{looked}{radios}</fieldset>"
 
 
-def _lines(scopes: Scopes, language: str) -> list[str]:
+def _lines(scopes: Scopes, days: int, language: Language) -> list[str]:
     words, found = _WORDS[language], []
     for letters, verb in (("rs", words["r"]), ("cud", words["w"])):
         kinds = [_kind(grant, language) for grant in scopes.grants if set(grant.letters) & set(letters)]
@@ -183,11 +207,11 @@ def _lines(scopes: Scopes, language: str) -> list[str]:
     if "openid" in scopes.others:
         found.append(words["who"])
     if "offline_access" in scopes.others:
-        found.append(words["offline"])
+        found.append(words["offline"].format(days=days))
     return found
 
 
-def _kind(grant: Grant, language: str) -> str:
+def _kind(grant: Grant, language: Language) -> str:
     if grant.type == "*":
         name = _WORDS[language]["all"]
     else:
@@ -195,25 +219,3 @@ def _kind(grant: Grant, language: str) -> str:
         name = named[LANGUAGES.index(language)] if named else grant.type
     values = [value.rpartition("|")[2] for _, value in grant.constraint]
     return f"{name} ({', '.join(values)})" if values else name
-
-
-def _page(title: str, body: str, language: str, status: int, redirect_uri: str = "") -> HTMLResponse:
-    at = urlsplit(redirect_uri)
-    onward = f"{at.scheme}://{at.netloc}" if at.scheme in {"http", "https"} else f"{at.scheme}:" if at.scheme else ""
-    page = (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body><main>{body}</main></body></html>"
-    )
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self' {onward}".rstrip()
-        + "; frame-ancestors 'none'; base-uri 'none'"
-    )
-    headers = {
-        "content-security-policy": policy,
-        "x-frame-options": "DENY",
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "same-origin",  # with no-referrer a browser would not say the form's Origin
-        "cache-control": "no-store",
-    }
-    return HTMLResponse(page, status, headers)
