@@ -1,8 +1,8 @@
-"""Who of the cast may act for whom, as a system with the right to it tells the FHIR API: custody and fuldmagt.
+"""What of the cast's rights no feed says, as a system tells the FHIR API: custody, fuldmagt, and whom the municipality nurses.
 
-No feed says either yet, so the demo writes them itself: a RelatedPerson with `GUARD` and the parent's link to it, a Consent
-with `POWATT` (docs/explanation/access.md). They are about people of whom something was sent: a link before its Patient
-is 404, to be tried again.
+A RelatedPerson with `GUARD` and the parent's link to it, a Consent with `POWATT`, an EpisodeOfCare (docs/explanation/access.md:
+a HomeCareObservation is no evidence of a treatment relation). They are about people of whom something was sent: a link
+before its Patient is 404, to be tried again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from synthetic.cast import people
 
 _HL7: Final = "http://terminology.hl7.org/CodeSystem"
 FHIR: Final = "application/fhir+json"
+_NURSE: Final = "municipal-nurse"
+_SOR: Final = "urn:oid:1.2.208.176.1.1"
+_SINCE: Final = "2026-01-01"
 PATCH: Final = "application/json-patch+json"
 
 
@@ -29,8 +32,11 @@ class Request(NamedTuple):
 
 def requests(record: Callable[[str], str]) -> Iterator[Request]:
     """Yield what is to be written, in order. `record` gives `Patient/<id>` of a citizen of people.toml by name."""
-    links: dict[str, list[str]] = {}
-    for name, acting in people()["acting"].items():
+    cast, links = people(), dict[str, list[str]]()
+    for name, citizen in cast["citizens"].items():
+        if citizen.get("nursed"):
+            yield _put(_care(name, record(name), cast["staff"][_NURSE]["organisation"]))
+    for name, acting in cast["acting"].items():
         own, other = record(acting["as"]), record(acting["for"])
         if acting["by"] == "custody":
             links.setdefault(own, []).append(f"RelatedPerson/{name}")
@@ -49,6 +55,17 @@ def _put(resource: dict[str, Any]) -> Request:
 
 def _concept(system: str, code: str) -> dict[str, Any]:
     return {"coding": [{"system": f"{_HL7}/{system}", "code": code}]}
+
+
+def _care(name: str, patient: str, municipality: str) -> dict[str, Any]:
+    return {
+        "resourceType": "EpisodeOfCare",
+        "id": f"home-care-{name}",
+        "status": "active",
+        "patient": {"reference": patient},
+        "managingOrganization": {"identifier": {"system": _SOR, "value": municipality}},
+        "period": {"start": _SINCE},
+    }
 
 
 def _guardian(name: str, child: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Demo:
 
     def observed(self, name: str) -> set[str]:
         """Return the patients of whom `name` sees Observations, as the cast calls them."""
-        answer = self.by(name).get("/fhir/Observation?_count=500")
+        answer = self.by(name).get("/fhir/Observation?_count=500&_total=accurate")
         assert answer.status_code == httpx.codes.OK, answer.text
         bundle = answer.json()
         assert not any(link["relation"] == "next" for link in bundle["link"])
