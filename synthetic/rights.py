@@ -35,14 +35,14 @@ def requests(record: Callable[[str], str]) -> Iterator[Request]:
     cast, links = people(), dict[str, list[str]]()
     for name, citizen in cast["citizens"].items():
         if citizen.get("nursed"):
-            yield _put(_care(name, record(name), cast["staff"][_NURSE]["organisation"]))
+            yield _put(care(name, record(name), cast["staff"][_NURSE]["organisation"]))
     for name, acting in cast["acting"].items():
         own, other = record(acting["as"]), record(acting["for"])
         if acting["by"] == "custody":
             links.setdefault(own, []).append(f"RelatedPerson/{name}")
-            yield _put(_guardian(name, other))
+            yield _put(guardian(name, other))
         else:
-            yield _put(_fuldmagt(name, own, other))
+            yield _put(fuldmagt(name, own, other))
     for patient, related in links.items():
         link = [{"other": {"reference": one}, "type": "seealso"} for one in related]
         patch = [{"op": "add", "path": "/link", "value": link}]
@@ -57,7 +57,8 @@ def _concept(system: str, code: str) -> dict[str, Any]:
     return {"coding": [{"system": f"{_HL7}/{system}", "code": code}]}
 
 
-def _care(name: str, patient: str, municipality: str) -> dict[str, Any]:
+def care(name: str, patient: str, municipality: str) -> dict[str, Any]:
+    """Return the EpisodeOfCare of a municipality (SOR number) that nurses somebody at home."""
     return {
         "resourceType": "EpisodeOfCare",
         "id": f"home-care-{name}",
@@ -68,7 +69,8 @@ def _care(name: str, patient: str, municipality: str) -> dict[str, Any]:
     }
 
 
-def _guardian(name: str, child: str) -> dict[str, Any]:
+def guardian(name: str, child: str) -> dict[str, Any]:
+    """Return the RelatedPerson who has custody of a child; a parent's Patient links to it."""
     return {
         "resourceType": "RelatedPerson",
         "id": name,
@@ -78,7 +80,8 @@ def _guardian(name: str, child: str) -> dict[str, Any]:
     }
 
 
-def _fuldmagt(name: str, holder: str, grantor: str) -> dict[str, Any]:
+def fuldmagt(name: str, holder: str, grantor: str) -> dict[str, Any]:
+    """Return the Consent by which one citizen gives another power of attorney."""
     actor = {"role": _concept("v3-RoleCode", "POWATT"), "reference": {"reference": holder}}
     return {
         "resourceType": "Consent",

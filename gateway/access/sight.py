@@ -120,7 +120,7 @@ class Sight:
         writes = self.letter in _WRITING
         if not writes or self.letter.value in policies.REPRESENTED_WRITES.get(resource_type, ""):
             parents = self._labels(labels, policies.NOT_FOR_PARENTS)
-            custody = Empowered(agents, Power.CUSTODY, self.at, after=_grown(self.at))
+            custody = Empowered(agents, Power.CUSTODY, self.at, after=grown(self.at))
             ways.append(Way((owner, custody), unless=(shut, *parents)))
         if not writes and resource_type not in policies.NOT_FOR_OTHERS:
             fuldmagt = Empowered(agents, Power.FULDMAGT, self.at)
@@ -200,7 +200,7 @@ def constraint(resource_type: str, grant: Grant) -> tuple[Term, ...] | None:
     return query.terms
 
 
-def _grown(at: dt.datetime) -> dt.date:
+def grown(at: dt.datetime) -> dt.date:
     """Return the latest birthday of those who have turned fifteen by a moment, in Denmark. Who was born on 29 February
     turns fifteen on the 28th where the year has no other: the earlier day is the careful one.
     """

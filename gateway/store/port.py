@@ -276,6 +276,12 @@ class Store(Protocol):
         """
         ...
 
+    async def represented(self, agents: Sequence[int], at: dt.datetime, born_after: dt.date) -> list[str]:
+        """Return the ids of the Patients for whom one of these (`own` of Patients) may act at a moment, by fuldmagt or, of
+        who was born after a day, by custody. Whether of all types or some is for each request to find.
+        """
+        ...
+
     async def search(self, query: Query) -> Page:
         """Return one page of current, not deleted resources within `Query.sight`. Call only with what `access.decide`
         permitted.
