@@ -25,6 +25,7 @@ from gateway.identity.login.out import LogoutDoor
 from gateway.identity.login.providers import Employee, Provider
 from gateway.identity.login.relying import Relying
 from gateway.identity.login.sessions import Limits, LoginSessions
+from gateway.identity.on_record import Record
 from gateway.identity.people import at_the_login
 from gateway.settings import Settings
 
@@ -46,8 +47,11 @@ class Logins:
             await each.close()
 
 
-def logins_of(parts: Parts) -> Logins:
-    """Return the log-in of these parts. Raises Misconfigured where a provider, a key or the address cannot be used."""
+def logins_of(parts: Parts, record: Record) -> Logins:
+    """Return the log-in of these parts; `record` has on record who logs in.
+
+    Raises Misconfigured where a provider, a key or the address cannot be used.
+    """
     settings, ids, clock = parts.settings, parts.ids, parts.clock
     production = settings.environment == "production"
     address = (settings.public_url or f"http://{settings.http}").rstrip("/")
@@ -71,7 +75,9 @@ def logins_of(parts: Parts) -> Logins:
     routes: list[BaseRoute] = []
     if relying:
         tell = parts.tell
-        routes += LoginDoor(relying, sessions, secure=secure, levels=levels, ids=ids, clock=clock, tell=tell).routes()
+        routes += LoginDoor(
+            relying, sessions, secure=secure, levels=levels, ids=ids, clock=clock, tell=tell, record=record
+        ).routes()
         routes += LogoutDoor(relying, sessions, address=address, ids=ids, clock=clock, tell=tell).routes()
     if LOCAL in relying and settings.login is None:
         routes += broker_of(parts, address, own).routes()

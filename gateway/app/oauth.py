@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.app.auditing import of_identity
 from gateway.app.parts import Parts
 from gateway.app.people import StoredPeople, policy_of
 from gateway.audit.ledger import Ledger
@@ -61,6 +62,7 @@ def oauth_of(parts: Parts, sessions: Sessions, audit: Ledger) -> server.OAuth:
         then=way_back(parts.ids, clock),
         derive=parts.ids.derive,
         clock=clock,
+        record=of_identity(audit),
         people=StoredPeople(parts.store, audit, parts.ids, clock, policy_of(settings)),
         outbound=Outbound(settings.jwks_hosts.split(","), networks(settings.jwks_networks)),
         certificates=Certificates(proxies, settings.certificate_header if proxies else ""),

@@ -139,7 +139,7 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
     async with auditing.opened(parts) as audit:
         receipts = Receipts(parts.ids.derive("receipts"))
         intake = doors.intake_of(parts, receipts, audit)
-        signed_in = logins.logins_of(parts) if "serve" in roles else None
+        signed_in = logins.logins_of(parts, auditing.of_identity(audit)) if "serve" in roles else None
         app, health = application(parts, roles, intake, receipts, audit, signed_in)
         try:
             async with _serving(app, health, listening):

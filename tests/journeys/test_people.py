@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator, Mapping
 
 import httpx
@@ -128,6 +130,23 @@ def test_a_citizen_is_told_of_the_doctor_s_look_and_not_of_who_the_doctor_is(dem
     assert PEOPLE["doctor-other"].organisation not in codes, "who saw nothing is not told of"
     assert PEOPLE["doctor-ouh"].authorisation not in answer.text
     assert demo.reads("citizen-2", f"{demo.records['citizen-1']}/$who-has-seen") in {403, 404}
+
+
+def test_who_logs_in_is_on_record(demo: Demo) -> None:
+    gateway = demo.gateway
+    with httpx.Client(base_url=f"http://{gateway.http}", follow_redirects=True, timeout=30) as browser:
+        shown = browser.get("/login")
+        form = {"asked": re.search(r'name="asked" value="([^"]*)"', shown.text)[1]}  # type: ignore[index]
+        entered = browser.post(
+            f"http://{gateway.http}/local-issuer/authorize",
+            data={"asked": html.unescape(form["asked"]), "person": "citizen-1", "level": "substantial", "do": "enter"},
+        )
+        assert entered.status_code == httpx.codes.OK, entered.text
+    answer = demo.by("operator").get("/fhir/AuditEvent?_count=20").json()
+    events = [entry["resource"] for entry in answer["entry"]]
+    (login,) = [one for one in events if one["subtype"][0]["code"] == "login"]
+    assert (login["type"]["code"], login["outcome"]) == ("110114", "0")
+    assert demo.records["citizen-1"] in {agent.get("who", {}).get("reference") for agent in login["agent"]}
 
 
 def test_a_fuldmagt_that_is_withdrawn_shows_nothing_from_the_next_request_on(demo: Demo) -> None:

@@ -35,6 +35,8 @@ from gateway.identity.login.profiles import Wish
 from gateway.identity.login.relying import Relying, Secrets, refused
 from gateway.identity.login.sessions import LoginSessions
 from gateway.identity.login.words import LEVELS, TEXTS
+from gateway.identity.on_record import Act, Happened, Record, actor_of
+from gateway.identity.on_record import refused as refused_on_record
 from gateway.identity.sealed import Sealer, way_back
 from gateway.identity.session import Session
 from gateway.observe import events
@@ -59,7 +61,9 @@ class LoginDoor:
         ids: Ids,
         clock: Clock,
         tell: events.Tell,
+        record: Record,
     ) -> None:
+        self._record = record
         self._relying = relying
         self._sessions = sessions
         self._levels = levels
@@ -121,6 +125,9 @@ class LoginDoor:
             answer = await self._entered(flow, given, request)
         except (LoginFailed, Unavailable) as failure:
             told = failure if isinstance(failure, LoginFailed) else LoginFailed(Fault.UNREACHABLE, failure.text)
+            status, why = told.fault.status.value, told.fault.value
+            source = request.client.host if request.client else ""
+            await refused_on_record(self._record, Happened(Act.LOGIN, name, status=status, why=why, source=source))
             answer = failed(told, flow.asked, self._tell, self._then, provider=name)
         answer.delete_cookie(self._flow_cookie(flow.own.state), path="/", secure=self._secure, httponly=True)
         return answer
@@ -153,6 +160,9 @@ class LoginDoor:
         )
         if begun is None:
             raise LoginFailed(Fault.ENDED, "the provider's session has ended")
+        source = request.client.host if request.client else ""
+        actor = actor_of(login, begun[1].id)
+        await self._record(Happened(Act.LOGIN, flow.provider, actor, source=source))
         self._tell(events.LoggedIn(flow.provider, login.kind.value, login.assurance.name.lower()))
         answer = go(flow.asked.then or "/login/done")
         self._set(answer, self._sessions.cookie, begun[0])
