@@ -110,11 +110,14 @@ class Sight:
         target = actor.patient or actor.on_behalf_of or actor.person
         if not target or not actor.person or (actor.on_behalf_of and actor.on_behalf_of != target):
             return []
-        owner = Owner(reference("patient", target))
-        if target == actor.person:
+        mine = (actor.person, *actor.records)
+        if target in mine:
+            others = tuple(reference("patient", one) for one in mine if one != target)
+            owner = Owner(reference("patient", target), others)
             return [Way((owner,), unless=self._labels(policies.HIDES[Purpose.OWN]))]
+        owner = Owner(reference("patient", target))
         ways: list[Way] = []
-        agents = (own(actor.person),)
+        agents = tuple(own(one) for one in mine)
         shut = Blocked(agents, self.at, professional=False)
         labels = policies.HIDES_REPRESENTED
         writes = self.letter in _WRITING

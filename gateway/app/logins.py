@@ -20,7 +20,7 @@ from gateway.identity.broker.asked import SCOPES, Client
 from gateway.identity.broker.provider import Broker
 from gateway.identity.local import issuer_address, kept_key
 from gateway.identity.login import providers
-from gateway.identity.login.door import LoginDoor
+from gateway.identity.login.door import Current, LoginDoor
 from gateway.identity.login.out import LogoutDoor
 from gateway.identity.login.providers import Employee, Provider
 from gateway.identity.login.relying import Relying
@@ -47,8 +47,8 @@ class Logins:
             await each.close()
 
 
-def logins_of(parts: Parts, record: Record) -> Logins:
-    """Return the log-in of these parts; `record` has on record who logs in.
+def logins_of(parts: Parts, record: Record, current: Current) -> Logins:
+    """Return the log-in of these parts; `record` has on record who logs in, `current` knows merged records.
 
     Raises Misconfigured where a provider, a key or the address cannot be used.
     """
@@ -76,7 +76,15 @@ def logins_of(parts: Parts, record: Record) -> Logins:
     if relying:
         tell = parts.tell
         routes += LoginDoor(
-            relying, sessions, secure=secure, levels=levels, ids=ids, clock=clock, tell=tell, record=record
+            relying,
+            sessions,
+            secure=secure,
+            levels=levels,
+            ids=ids,
+            clock=clock,
+            tell=tell,
+            record=record,
+            current=current,
         ).routes()
         routes += LogoutDoor(relying, sessions, address=address, ids=ids, clock=clock, tell=tell).routes()
     if LOCAL in relying and settings.login is None:

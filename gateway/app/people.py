@@ -23,6 +23,7 @@ from gateway.fhir import persons
 from gateway.fhir.ids import Ids
 from gateway.formats import json
 from gateway.identity.oauth.pages import Choice
+from gateway.identity.persons import PersonIndex
 from gateway.identity.session import LogIn
 from gateway.search import parse
 from gateway.search.query import own
@@ -61,26 +62,28 @@ class StoredPeople:
         self._clock = clock
         self._ids = ids
         self._audit = audit
+        self._index = PersonIndex(store)
 
     async def may_act(self, person: str, other: str) -> bool:
         """Say whether a citizen may act for another today. Raises Unavailable."""
-        return other in await self._represented(person)
+        return other in await self._represented((await self._index.person_of(person)).all)
 
     async def represented(self, person: str) -> Sequence[Choice]:
         """Return whom a citizen may act for, by name where he may see it. Raises Unavailable."""
         found: list[Choice] = []
-        for other in await self._represented(person):
-            actor = _citizen(person, other)
+        mine = (await self._index.person_of(person)).all
+        for other in await self._represented(mine):
+            actor = _citizen(person, tuple(sorted(mine - {person})), other)
             version = await self._permitted.read(access.decide(actor, Read("Patient", other.partition("/")[2])))
             if version is not None:
                 await self._shown(actor, (version,))
             found.append(Choice(other, _name(version) if version is not None else _UNNAMED))
         return found
 
-    async def _represented(self, person: str) -> list[str]:
+    async def _represented(self, mine: frozenset[str]) -> list[str]:
         now = self._clock.now()
-        others = await self._store.represented([own(person)], now, sight.grown(now))
-        return [f"Patient/{name}" for name in others if f"Patient/{name}" != person]
+        others = await self._store.represented([own(one) for one in mine], now, sight.grown(now))
+        return [f"Patient/{name}" for name in others if f"Patient/{name}" not in mine]
 
     async def find(self, login: LogIn, words: str) -> Sequence[Choice]:
         """Return the patients in a professional's sight that a person number, or names and a birthday, tell of. A birthday
@@ -129,7 +132,7 @@ class StoredPeople:
         await self._audit.write(given, who(actor))
 
 
-def _citizen(person: str, other: str) -> Actor:
+def _citizen(person: str, records: tuple[str, ...], other: str) -> Actor:
     scopes = access_scopes.parse(["patient/Patient.rs"])
     return Actor(
         CLIENT,
@@ -137,6 +140,7 @@ def _citizen(person: str, other: str) -> Actor:
         Kind.CITIZEN,
         Purpose.OWN,
         person=person,
+        records=records,
         on_behalf_of=other,
         patient=other,
         assurance=access.Assurance.SUBSTANTIAL,

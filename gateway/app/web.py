@@ -23,6 +23,8 @@ from gateway.formats.packed import Limits
 from gateway.identity.oauth import metadata
 from gateway.identity.oauth.acceptance import Acceptance
 from gateway.identity.oauth.cors import Cors
+from gateway.identity.persons import PersonIndex
+from gateway.identity.same_person import SamePerson
 from gateway.observe import metrics
 from gateway.operate.health import Health
 from gateway.receive.intake import Intake
@@ -112,7 +114,7 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit:
     seen = WhoHasSeenHandler(view, permitted, Pages(secret, clock), names.of(parts.store), base)
     return FhirApi(
         parts.store,
-        identity=acceptance,
+        identity=SamePerson(acceptance, PersonIndex(parts.store), clock),
         security=metadata.security(address),
         address=address,
         secret=secret,
@@ -139,7 +141,8 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
     async with auditing.opened(parts) as audit:
         receipts = Receipts(parts.ids.derive("receipts"))
         intake = doors.intake_of(parts, receipts, audit)
-        signed_in = logins.logins_of(parts, auditing.of_identity(audit)) if "serve" in roles else None
+        index = PersonIndex(parts.store)
+        signed_in = logins.logins_of(parts, auditing.of_identity(audit), index.current) if "serve" in roles else None
         app, health = application(parts, roles, intake, receipts, audit, signed_in)
         try:
             async with _serving(app, health, listening):

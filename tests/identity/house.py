@@ -32,6 +32,10 @@ IDS = Ids(b"the log-in's tests, 32 bytes long")
 SCHEMA = "logins"
 
 
+async def _itself(person: str) -> str:
+    return person
+
+
 @dataclass
 class House:
     """The log-in of one gateway."""
@@ -76,7 +80,7 @@ async def house(url: str, folder: Path, **given: Any) -> AsyncIterator[House]:
 
     try:
         book = Book()
-        logins = logins_of(cast("Parts", Needed(settings, IDS, clock, sessions, told.append)), book.write)
+        logins = logins_of(cast("Parts", Needed(settings, IDS, clock, sessions, told.append)), book.write, _itself)
         yield House(settings, clock, sessions, logins, told, book)
         await logins.close()
     finally:

@@ -13,6 +13,7 @@ from gateway.app import tokens
 from gateway.app.feeds import id_secret
 from gateway.clock import SystemClock
 from gateway.fhir.ids import Ids
+from gateway.formats import json
 from gateway.identity.people import PEOPLE, record
 from synthetic import cast, rights
 from tests.gateway import Gateway
@@ -130,6 +131,28 @@ def test_a_citizen_is_told_of_the_doctor_s_look_and_not_of_who_the_doctor_is(dem
     assert PEOPLE["doctor-other"].organisation not in codes, "who saw nothing is not told of"
     assert PEOPLE["doctor-ouh"].authorisation not in answer.text
     assert demo.reads("citizen-2", f"{demo.records['citizen-1']}/$who-has-seen") in {403, 404}
+
+
+def test_a_merged_record_is_seen_with_the_one_that_replaced_it(demo: Demo) -> None:
+    link = [
+        {
+            "op": "add",
+            "path": "/link",
+            "value": [{"other": {"reference": demo.records["citizen-2"]}, "type": "replaced-by"}],
+        }
+    ]
+    unlink = [{"op": "remove", "path": "/link"}]
+    address = demo.records["citizen-3"]
+    merged = tokens.mint(demo.gateway.settings, "citizen-3", ["patient/*.r"])  # nothing of this actor is remembered
+    assert demo.write(rights.Request("PATCH", address, json.dumps(link), rights.PATCH)).status_code == httpx.codes.OK
+    with demo.gateway.client(merged) as client:
+        for whose in ("citizen-2", "citizen-3"):
+            assert client.get(f"/fhir/{demo.records[whose]}").status_code == httpx.codes.OK, whose
+        assert client.get(f"/fhir/{demo.records['citizen-1']}").status_code == httpx.codes.NOT_FOUND
+    assert demo.write(rights.Request("PATCH", address, json.dumps(unlink), rights.PATCH)).status_code == httpx.codes.OK
+    apart = tokens.mint(demo.gateway.settings, "citizen-3", ["patient/Patient.r"])
+    with demo.gateway.client(apart) as client:
+        assert client.get(f"/fhir/{demo.records['citizen-2']}").status_code == httpx.codes.NOT_FOUND
 
 
 def test_who_logs_in_is_on_record(demo: Demo) -> None:

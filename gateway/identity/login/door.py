@@ -15,7 +15,8 @@ from __future__ import annotations
 import datetime as dt
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -44,6 +45,8 @@ from gateway.observe import events
 FLOW_LIFETIME: Final = dt.timedelta(minutes=15)
 FLOWS_MAX: Final = 4
 """Log-ins under way in one browser: abandoned ones would make its requests longer and longer."""
+Current = Callable[[str], Awaitable[str]]
+"""`Patient/<id>` → the record that replaced it, itself where none did. Raises Unavailable."""
 _STATE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _ZONE: Final = ZoneInfo("Europe/Copenhagen")
 
@@ -62,7 +65,9 @@ class LoginDoor:
         clock: Clock,
         tell: events.Tell,
         record: Record,
+        current: Current,
     ) -> None:
+        self._current = current
         self._record = record
         self._relying = relying
         self._sessions = sessions
@@ -153,6 +158,8 @@ class LoginDoor:
             raise LoginFailed(Fault.INVALID, "no code")
         verified = await relying.finish(given["code"], flow.own, began=flow.began, wish=flow.wish)
         login = mapping.login_of(flow.provider, relying.provider, verified.claims, self._ids, verified.at)
+        if login.person:  # what apps are told is the record that counts, whatever number a hospital has merged
+            login = replace(login, person=await self._current(login.person))
         if login.assurance < (needed := max(flow.asked.assurance, self._levels[login.kind])):
             raise TooLow(needed, login.assurance)
         begun = await self._sessions.begin(
