@@ -4,8 +4,7 @@ The one rule: **everything that changes a resource goes through `apply`, or `wri
 one message commits together or not at all: versions, search rows, provenance, rejection, reply, outbox, duplicate key
 and reading position.
 
-The store is **not** a validator: what it is given has been validated. It merges (`fhir.merge`), numbers versions,
-indexes, and refuses a worker whose epoch is old.
+The store is **not** a validator. It merges (`fhir.merge`), numbers versions, indexes, and refuses a worker whose epoch is old.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from gateway.search.query import AsOf, Index, Query
 from gateway.search.reach import Sight
 from gateway.store.batch import Advance, Applied, AppliedMessage, Batch, MessageState, MessageWrite, Write
 from gateway.store.order import Order
+from gateway.store.standing import Standing
 
 __all__ = [
     "Advance", "Applied", "AppliedMessage", "Batch", "Condition", "Edit", "Edited", "FeedCount", "Lease", "MessageRow",
@@ -168,7 +168,7 @@ class OutboxRow:
     """A reply (acknowledgement) to send: the feed it answers; `body` is the reply, type and id are ''."""
 
 
-class Store(Protocol):
+class Store(Standing, Protocol):
     """See the module's first lines for the promise."""
 
     order: Order
@@ -273,12 +273,6 @@ class Store(Protocol):
         """Return versions of all resources of some types (none: of all), newest first: type and system history.
 
         `since` is the oldest moment shown; `before` is (last_updated, type, id, version) of the last one shown.
-        """
-        ...
-
-    async def represented(self, agents: Sequence[int], at: dt.datetime, born_after: dt.date) -> list[str]:
-        """Return the ids of the Patients for whom one of these (`own` of Patients) may act at a moment, by fuldmagt or, of
-        who was born after a day, by custody. Whether of all types or some is for each request to find.
         """
         ...
 
