@@ -1,8 +1,7 @@
 """What the house asks of its store. One implementation: PostgreSQL, everywhere (`gateway/store/postgres`).
 
-The one rule: **everything that changes a resource goes through `apply`, or `write` for the API**, and what belongs to
-one message commits together or not at all: versions, search rows, provenance, rejection, reply, outbox, duplicate key
-and reading position.
+The one rule: **everything that changes a resource goes through `apply`, or `write` for the API**, and what belongs to one message
+commits together or not at all: versions, search rows, provenance, rejection, reply, outbox, duplicate key, reading position.
 
 The store is **not** a validator. It merges (`fhir.merge`), numbers versions, indexes, and refuses a worker whose epoch is old.
 """
