@@ -172,6 +172,24 @@ class Settings(pydantic.BaseModel):
     assurance_staff: Literal["low", "substantial", "high"] = pydantic.Field(
         "substantial", description="Least NSIS level of assurance of a professional's log-in."
     )
+    relation_least: Literal["A+", "A", "B+", "B", "C"] = pydantic.Field(
+        "C",
+        description="Least sure treatment relation that opens a record to staff: A+ a referral, A an encounter, B+ an episode "
+        "of care, B the general practitioner, C one that has ended.",
+    )
+    relation_days_before: int = pydantic.Field(
+        7, ge=0, le=365, description="A relation stands so long before its planned contact."
+    )
+    relation_days_after: int = pydantic.Field(
+        62, ge=0, le=366, description="A relation stands so long after its contact; no law names a period."
+    )
+    relation_quality_days: int = pydantic.Field(
+        182, ge=0, le=183, description="Own learning is open so long after a treatment (six months, § 42 d)."
+    )
+    relation_unclear: bool = pydantic.Field(
+        False,
+        description="Staff may open one patient by a launch before any relation is known (categories D, E); each is flagged.",
+    )
     audit_key: Path | None = pydantic.Field(
         None,
         description="Ed25519 key (PEM) that signs the audit ledger's checkpoints; empty keeps one in the data folder.",

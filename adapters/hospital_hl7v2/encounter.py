@@ -42,6 +42,11 @@ def encounter(work: Work, event: str, mode: Mode = Mode.MERGE, diagnoses: list[R
     for pv2 in work.message.segments("PV2")[:1]:
         nulls |= rules.apply(work, pv2, "PV2-Encounter", resource)
     _period(work, resource, event, nulls)
+    if mode is Mode.MERGE:  # a laboratory that mentions a visit is not where the patient is
+        provider = shared.facility(work)
+        if provider is not None:
+            resource["serviceProvider"] = provider
+            work.note(reference, "serviceProvider", "msh-4-facility", "", "MSH-4")
     locations = _locations(work, pv1, event, resource["class"])
     if locations:
         resource["location"] = locations

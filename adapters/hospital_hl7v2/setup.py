@@ -22,6 +22,8 @@ CPR: Final = "urn:oid:1.2.208.176.1.2"
 X_ECPR: Final = "urn:oid:1.2.208.176.1.6.1.1"
 D_ECPR: Final = "urn:oid:1.2.208.176.1.6.1.3"
 """General system of regional replacement numbers; a region's own is this with its number behind."""
+SOR: Final = "urn:oid:1.2.208.176.1.1"
+"""The register of health care organisations."""
 
 _CACHE_SIZE_MAX: Final = 20_000
 _SYNTAXES_MAX: Final = 16
@@ -101,6 +103,7 @@ class Setup:
         self.category: str = options.get("observation_category", "laboratory")
         self.severity_is_criticality: bool = bool(options.get("allergy_severity_is_criticality", False))
         self.diagnosis_date_is_onset: bool = bool(options.get("diagnosis_date_is_onset", False))
+        self.facilities = {name.upper(): str(number) for name, number in options.get("facilities", {}).items()}
         self.own_codes: Mapping[str, Mapping[str, str]] = options.get("codes", {})
         self.authorities = _two(tables, "hl7v2/naming-systems", "name", "system") | self.naming.systems
         self.coding = _two(tables, "hl7v2/0396-coding-systems", "name", "system") | self.naming.systems

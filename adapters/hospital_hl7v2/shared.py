@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from adapters.hospital_hl7v2 import coded, datatypes, lineage
-from adapters.hospital_hl7v2.setup import keep
+from adapters.hospital_hl7v2.setup import SOR, keep
 from adapters.hospital_hl7v2.work import Field, Work
 from gateway.formats import er7
 from gateway.model import Mode, Resource
@@ -129,6 +129,17 @@ def _organisation_known(system: str, value: str, name: str, work: Work, at: Fiel
         resource["name"] = name
     reference = mention(resource, work, at)
     return {"reference": reference} | ({"display": name} if name else {})
+
+
+def facility(work: Work) -> Resource | None:
+    """Return a Reference to the Organization that MSH-4 names, None where the feed's `facilities` do not have it.
+
+    No row of HL7 v2-to-FHIR fills Encounter.serviceProvider, and who treats a patient must not be guessed from a name: the
+    feed's file says which SOR number a sender's facility has.
+    """
+    msh = work.message.segment("MSH")
+    number = work.setup.facilities.get(msh.field(4).at(1).upper())
+    return _organisation_known(SOR, number, "", work, Field(msh, 4)) if number else None
 
 
 def producer(part: er7.Part, work: Work, at: Field) -> Resource | None:

@@ -69,6 +69,8 @@ class Actor:
     """Why, in the professional's own words: of a værdispring."""
     session: str = ""
     """The log-in it comes from; ends with it."""
+    records: tuple[str, ...] = ()
+    """Further records (`Patient/<id>`) of the same person, as they stand linked at this request: no token says so."""
 
     @property
     def feeds(self) -> frozenset[str]:

@@ -110,17 +110,20 @@ class Sight:
         target = actor.patient or actor.on_behalf_of or actor.person
         if not target or not actor.person or (actor.on_behalf_of and actor.on_behalf_of != target):
             return []
-        owner = Owner(reference("patient", target))
-        if target == actor.person:
+        mine = (actor.person, *actor.records)
+        if target in mine:
+            others = tuple(reference("patient", one) for one in mine if one != target)
+            owner = Owner(reference("patient", target), others)
             return [Way((owner,), unless=self._labels(policies.HIDES[Purpose.OWN]))]
+        owner = Owner(reference("patient", target))
         ways: list[Way] = []
-        agents = (own(actor.person),)
+        agents = tuple(own(one) for one in mine)
         shut = Blocked(agents, self.at, professional=False)
         labels = policies.HIDES_REPRESENTED
         writes = self.letter in _WRITING
         if not writes or self.letter.value in policies.REPRESENTED_WRITES.get(resource_type, ""):
             parents = self._labels(labels, policies.NOT_FOR_PARENTS)
-            custody = Empowered(agents, Power.CUSTODY, self.at, after=_grown(self.at))
+            custody = Empowered(agents, Power.CUSTODY, self.at, after=grown(self.at))
             ways.append(Way((owner, custody), unless=(shut, *parents)))
         if not writes and resource_type not in policies.NOT_FOR_OTHERS:
             fuldmagt = Empowered(agents, Power.FULDMAGT, self.at)
@@ -200,7 +203,7 @@ def constraint(resource_type: str, grant: Grant) -> tuple[Term, ...] | None:
     return query.terms
 
 
-def _grown(at: dt.datetime) -> dt.date:
+def grown(at: dt.datetime) -> dt.date:
     """Return the latest birthday of those who have turned fifteen by a moment, in Denmark. Who was born on 29 February
     turns fifteen on the 28th where the year has no other: the earlier day is the careful one.
     """

@@ -14,14 +14,21 @@ from gateway.audit.checkpoint import Key
 from gateway.audit.event import patient_own
 from gateway.audit.keeper import Keeper, seal_own
 from gateway.audit.ledger import Ledger
+from gateway.audit.record import NOBODY, who
 from gateway.audit.registrar import Registrar, SoapSender
+from gateway.audit.vocabulary import Event
 from gateway.audit.witness import FileWitness, HttpWitness, Witness
 from gateway.errors import Unavailable
 from gateway.formats import json
+from gateway.identity import on_record
 from gateway.model import Resource
+from gateway.search.query import reference
 from gateway.settings import Settings
 from gateway.store.postgres.ledger import PostgresLedger
 from gateway.store.postgres.minlog import PostgresMinlog
+
+DOOR = "identity"
+"""By which door, in records of what identity does."""
 
 
 def key_path(settings: Settings) -> Path:
@@ -65,6 +72,28 @@ async def opened(parts: Parts) -> AsyncIterator[Ledger]:
             await sealing
             with contextlib.suppress(Unavailable):  # then the keeper of another run closes it
                 await ledger.stop()
+
+
+def of_identity(ledger: Ledger) -> on_record.Record:
+    """Return what writes down what identity does."""
+
+    async def record(happened: on_record.Happened) -> None:
+        actor = happened.actor
+        about = happened.patient or (actor.patient if actor is not None else "")
+        given = {
+            "event": Event(happened.act.value),
+            "status": happened.status,
+            "why": happened.why,
+            "door": DOOR,
+            "type": happened.way,
+            "source": happened.source,
+            "patients": (reference("patient", about),) if about else (),
+        }
+        if happened.client and (actor is None or not actor.client):
+            given["client"] = happened.client
+        await ledger.write(given, NOBODY if actor is None else who(actor))
+
+    return record
 
 
 async def keep(parts: Parts, stop: asyncio.Event) -> None:

@@ -20,11 +20,12 @@ from gateway.identity.broker.asked import SCOPES, Client
 from gateway.identity.broker.provider import Broker
 from gateway.identity.local import issuer_address, kept_key
 from gateway.identity.login import providers
-from gateway.identity.login.door import LoginDoor
+from gateway.identity.login.door import Current, LoginDoor
 from gateway.identity.login.out import LogoutDoor
 from gateway.identity.login.providers import Employee, Provider
 from gateway.identity.login.relying import Relying
 from gateway.identity.login.sessions import Limits, LoginSessions
+from gateway.identity.on_record import Record
 from gateway.identity.people import at_the_login
 from gateway.settings import Settings
 
@@ -46,8 +47,11 @@ class Logins:
             await each.close()
 
 
-def logins_of(parts: Parts) -> Logins:
-    """Return the log-in of these parts. Raises Misconfigured where a provider, a key or the address cannot be used."""
+def logins_of(parts: Parts, record: Record, current: Current) -> Logins:
+    """Return the log-in of these parts; `record` has on record who logs in, `current` knows merged records.
+
+    Raises Misconfigured where a provider, a key or the address cannot be used.
+    """
     settings, ids, clock = parts.settings, parts.ids, parts.clock
     production = settings.environment == "production"
     address = (settings.public_url or f"http://{settings.http}").rstrip("/")
@@ -71,7 +75,17 @@ def logins_of(parts: Parts) -> Logins:
     routes: list[BaseRoute] = []
     if relying:
         tell = parts.tell
-        routes += LoginDoor(relying, sessions, secure=secure, levels=levels, ids=ids, clock=clock, tell=tell).routes()
+        routes += LoginDoor(
+            relying,
+            sessions,
+            secure=secure,
+            levels=levels,
+            ids=ids,
+            clock=clock,
+            tell=tell,
+            record=record,
+            current=current,
+        ).routes()
         routes += LogoutDoor(relying, sessions, address=address, ids=ids, clock=clock, tell=tell).routes()
     if LOCAL in relying and settings.login is None:
         routes += broker_of(parts, address, own).routes()

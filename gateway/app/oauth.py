@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.app.auditing import of_identity
 from gateway.app.parts import Parts
+from gateway.app.people import StoredPeople, policy_of
+from gateway.audit.ledger import Ledger
 from gateway.identity.local import LocalIssuer
 from gateway.identity.oauth import server
 from gateway.identity.oauth.certificates import Certificates
@@ -43,8 +46,8 @@ def clients_of(settings: Settings) -> Path | None:
     return settings.clients or (SAMPLES if settings.environment == "development" else None)
 
 
-def oauth_of(parts: Parts, sessions: Sessions) -> server.OAuth:
-    """Return the authorization server of these parts; `sessions` knows who has logged in.
+def oauth_of(parts: Parts, sessions: Sessions, audit: Ledger) -> server.OAuth:
+    """Return the authorization server of these parts; `sessions` knows who has logged in, `audit` has on record what it does.
 
     Raises Misconfigured for a registration that cannot be used.
     """
@@ -59,6 +62,8 @@ def oauth_of(parts: Parts, sessions: Sessions) -> server.OAuth:
         then=way_back(parts.ids, clock),
         derive=parts.ids.derive,
         clock=clock,
+        record=of_identity(audit),
+        people=StoredPeople(parts.store, audit, parts.ids, clock, policy_of(settings)),
         outbound=Outbound(settings.jwks_hosts.split(","), networks(settings.jwks_networks)),
         certificates=Certificates(proxies, settings.certificate_header if proxies else ""),
         local=local,

@@ -16,11 +16,14 @@ from collections.abc import Awaitable, Callable, Iterator
 import httpx
 
 from gateway.app import tokens
+from gateway.app.feeds import id_secret
 from gateway.app.mllp_client import MllpClient, answered
 from gateway.clock import SystemClock
 from gateway.errors import Unavailable
+from gateway.fhir.ids import Ids
+from gateway.identity.people import PEOPLE, record
 from gateway.settings import Settings
-from synthetic import Citizens, Home, Hospital, Laboratory, Municipality, cast
+from synthetic import Citizens, Home, Hospital, Laboratory, Municipality, cast, rights
 
 SHARES = {"adt": 0.3, "oru": 0.2, "notification": 0.1, "observation": 0.05, "home": 0.35}
 """Of all messages sent."""
@@ -71,7 +74,21 @@ class Traffic:
                 "observation": self._by_http(http, "municipal", "application/fhir+json"),
                 "home": self._by_http(http, "home", "application/json"),
             }
-            await asyncio.gather(*(self._source(name, send, stop) for name, send in senders.items()))
+            sources = (self._source(name, send, stop) for name, send in senders.items())
+            await asyncio.gather(*sources, self._rights(http, stop))
+
+    async def _rights(self, http: httpx.AsyncClient, stop: asyncio.Event) -> None:
+        """Write what no feed says of the cast, each as soon as whom it is about is stored."""
+        ids = Ids(id_secret(self._settings))
+        for asked in rights.requests(lambda name: record(PEOPLE[name], ids)):
+            kind = {"Content-Type": asked.content_type}
+            while not stop.is_set():
+                with contextlib.suppress(httpx.TransportError):
+                    answer = await http.request(asked.method, f"/fhir/{asked.path}", content=asked.body, headers=kind)
+                    if answer.is_success:
+                        break
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)
 
     async def _source(self, name: str, send: Callable[[bytes], Awaitable[bool]], stop: asyncio.Event) -> None:
         pause = 1 / (self._rate * SHARES[name])

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.routing import BaseRoute
 
-from gateway.app import auditing, doors, logins, messages, names
+from gateway.app import auditing, doors, logins, messages, names, people
 from gateway.app.oauth import NobodyLoggedIn, address_of_callers, oauth_of
 from gateway.app.one_write import OneWriteProtocol
 from gateway.app.parts import Parts
@@ -23,6 +23,8 @@ from gateway.formats.packed import Limits
 from gateway.identity.oauth import metadata
 from gateway.identity.oauth.acceptance import Acceptance
 from gateway.identity.oauth.cors import Cors
+from gateway.identity.persons import PersonIndex
+from gateway.identity.same_person import SamePerson
 from gateway.observe import metrics
 from gateway.operate.health import Health
 from gateway.receive.intake import Intake
@@ -74,7 +76,7 @@ def application(
     from gateway.serve import framework  # noqa: PLC0415  FastAPI takes half a second: `prepare` has begun with it
 
     health = Health({"database": parts.store.ready, "backbone": parts.backbone.ready}, metrics.exposition)
-    authority = oauth_of(parts, NobodyLoggedIn() if signed_in is None else signed_in.sessions)
+    authority = oauth_of(parts, NobodyLoggedIn() if signed_in is None else signed_in.sessions, audit)
     routes: list[BaseRoute] = list(health.routes())
     if "receive" in roles:
         routes += doors.http_door(parts, intake, receipts, authority.acceptance, audit).routes()
@@ -94,6 +96,7 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit:
     settings, clock = parts.settings, parts.clock
     address, secret = address_of_callers(settings), parts.ids.derive("pages")
     base = address + ROOT
+    policy = people.policy_of(settings)
     shelf = Shelf(MAPPINGS, tables.load(MAPPINGS))
     rows = operations(
         parts.store,
@@ -103,14 +106,15 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit:
         clock=clock,
         deliver=messages.door(intake, parts.store.message, feed=MESSAGE_FEED) if intake else None,
         message_feed=MESSAGE_FEED,
+        policy=policy,
     )
-    permitted = PermittedStore(parts.store, clock)
+    permitted = PermittedStore(parts.store, clock, policy)
     check = validating.ValidateHandler(permitted, MAPPINGS / "profiles", settings.package_files())
     view = AuditEvents(audit.store, Pages(secret, clock), base, clock)
     seen = WhoHasSeenHandler(view, permitted, Pages(secret, clock), names.of(parts.store), base)
     return FhirApi(
         parts.store,
-        identity=acceptance,
+        identity=SamePerson(acceptance, PersonIndex(parts.store), clock),
         security=metadata.security(address),
         address=address,
         secret=secret,
@@ -121,6 +125,7 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit:
         codes=StoredTerminology(permitted, shelf).for_search,
         operations=[*rows, (validating.OPERATION, check), (who_has_seen.OPERATION, seen)],
         views={"AuditEvent": view},
+        policy=policy,
         audit=Auditor(audit, secret=parts.ids.derive("audit"), tell=parts.tell),
     )
 
@@ -136,7 +141,8 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
     async with auditing.opened(parts) as audit:
         receipts = Receipts(parts.ids.derive("receipts"))
         intake = doors.intake_of(parts, receipts, audit)
-        signed_in = logins.logins_of(parts) if "serve" in roles else None
+        index = PersonIndex(parts.store)
+        signed_in = logins.logins_of(parts, auditing.of_identity(audit), index.current) if "serve" in roles else None
         app, health = application(parts, roles, intake, receipts, audit, signed_in)
         try:
             async with _serving(app, health, listening):

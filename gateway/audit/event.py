@@ -13,7 +13,7 @@ from typing import Any, Final
 from gateway.access import Purpose
 from gateway.audit.block import Line
 from gateway.audit.record import Record
-from gateway.audit.vocabulary import MEANINGS, Event
+from gateway.audit.vocabulary import MEANINGS, OF_IDENTITY, Event
 from gateway.clock import instant
 from gateway.model import Resource
 from gateway.search.query import own, reference_parameter
@@ -40,6 +40,9 @@ _DISPLAYS: Final = {
     "patch": "patch", "delete": "delete", "batch": "batch", "operation": "operation",
 }  # fmt: skip
 
+_RESTFUL: Final = {"system": f"{_TERMINOLOGY}audit-event-type", "code": "rest", "display": "RESTful Operation"}
+_USER: Final = {"system": _DICOM, "code": "110114", "display": "User Authentication"}
+
 
 def patient_own(patient: int) -> int:
     """Return `search.query.own('Patient/<id>')` of how the ledger names a patient."""
@@ -56,7 +59,7 @@ def audit_event(line: Line, record: Record, persons: Mapping[int, str], only: fr
         "resourceType": "AuditEvent",
         "id": line.name,
         "meta": {"versionId": "1", "lastUpdated": recorded},
-        "type": _coding(f"{_TERMINOLOGY}audit-event-type", "rest", "RESTful Operation"),
+        "type": _USER if record.event in OF_IDENTITY else _RESTFUL,
     }
     rest = [_coding(_REST, meaning.subtype, _DISPLAYS[meaning.subtype])] if meaning.subtype else []
     own_code = record.code or (record.event.value if not rest or record.event is Event.INTENDED else "")

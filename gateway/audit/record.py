@@ -58,11 +58,11 @@ class Record:
     status: int = 0
     """The HTTP status of the answer."""
     why: str = ""
-    """The closed word of a refusal: `access.Why`."""
+    """The closed word of a refusal: `access.Why`; of a token, OAuth's error; of a log-in, `identity.login.faults.Fault`."""
     door: str = ""
-    """'' is the FHIR API; else the door of the feeds that it came by, or `ledger`."""
+    """'' is the FHIR API; else the door of the feeds that it came by, `identity` or `ledger`."""
     type: str = ""
-    """The resource type of the address; of a post, the feed."""
+    """The resource type of the address; of a post, the feed; of a log-in, the provider; of a token, the grant."""
     code: str = ""
     """Of an operation; of what is intended, the interaction."""
     count: int = 0

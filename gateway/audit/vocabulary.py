@@ -21,6 +21,12 @@ class Event(enum.StrEnum):
     OPERATION = "operation"
     INTENDED = "intended"
     POSTED = "posted"
+    LOGIN = "login"
+    AUTHORIZE = "authorize"
+    TOKEN = "token"  # noqa: S105
+    REFRESH = "refresh"
+    REVOKE = "revoke"
+    LAUNCH = "launch"
     PRUNED = "pruned"
     ERASED = "erased"
 
@@ -48,6 +54,16 @@ MEANINGS: dict[Event, Meaning] = {
     Event.OPERATION: Meaning("E", "operation", "an operation; `code` says which"),
     Event.INTENDED: Meaning("E", "operation", "a change is about to be tried; another record says how it ended"),
     Event.POSTED: Meaning("C", "", "messages were posted to a feed"),
+    Event.LOGIN: Meaning("E", "", "somebody logged in"),
+    Event.AUTHORIZE: Meaning("E", "", "a user let an app act for him, or did not"),
+    Event.TOKEN: Meaning("E", "", "an access token was asked for"),
+    Event.REFRESH: Meaning("E", "", "an access token was asked for with a refresh token"),
+    Event.REVOKE: Meaning("E", "", "a client ended a token"),
+    Event.LAUNCH: Meaning("E", "", "a health record started an app for what is open in it"),
     Event.PRUNED: Meaning("D", "", "records of the ledger were deleted because their time is over"),
     Event.ERASED: Meaning("D", "", "what is personal was erased in records of the ledger"),
 }
+OF_IDENTITY = frozenset({Event.LOGIN, Event.AUTHORIZE, Event.TOKEN, Event.REFRESH, Event.REVOKE, Event.LAUNCH})
+"""What is done about who somebody is, not about data."""
+NO_LOOKS = frozenset({Event.INTENDED, Event.POSTED, Event.PRUNED, Event.ERASED}) | OF_IDENTITY
+"""What shows nobody's data to anybody."""

@@ -68,9 +68,10 @@ def actor_of(claims: Mapping[str, Any], scopes: Scopes) -> Actor:
         purpose = Purpose(claims.get("purpose", Purpose.SHARING))
     except ValueError:
         raise ClaimError("kind or purpose is none that is known") from None
-    references = {name: _text(claims, name) for name in _REFERENCES}
+    references: dict[str, Any] = {name: _text(claims, name) for name in _REFERENCES}
     if not all(_REFERENCE.fullmatch(value) for value in references.values() if value):
         raise ClaimError("person, on_behalf_of and patient are Patient/<id>")
+    texts: dict[str, Any] = {name: _text(claims, name) for name in _TEXTS}
     assurance = level(claims.get("acr"))
     if "acr" in claims and not assurance:
         raise ClaimError("acr is no NSIS level")
@@ -82,7 +83,7 @@ def actor_of(claims: Mapping[str, Any], scopes: Scopes) -> Actor:
         "" if kind is Kind.SYSTEM else subject,
         assurance=assurance,
         **references,
-        **{name: _text(claims, name) for name in _TEXTS},
+        **texts,
     )
     if wrong := _contradiction(actor, subject):
         raise ClaimError(wrong)

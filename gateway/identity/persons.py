@@ -68,6 +68,10 @@ class PersonIndex:
             links |= {version.id: _links(version.body) for version in await self._about(news)}
         return _connected(start, links)
 
+    async def current(self, reference: str) -> str:
+        """Return the record that replaced one, itself where none did. Raises Unavailable."""
+        return (await self.person_of(reference)).current
+
     async def _about(self, ids: Sequence[str]) -> list[Version]:
         """Return these Patients, and those that link to them."""
         linking = parse.parse("Patient", [("link", ",".join(f"Patient/{one}" for one in ids)), ("_count", "1000")])

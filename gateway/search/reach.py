@@ -20,9 +20,11 @@ from gateway.search.standing import Category, Power
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """It is in the record of this patient (`reference('patient', …)`)."""
+    """It is in the record of this patient (`reference('patient', …)`), or in one that is the same person's."""
 
     patient: int
+    also: tuple[int, ...] = ()
+    """His other records: hospitals merge them, and what refers to a merged one stays as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Way:
     @property
     def owner(self) -> int | None:
         """The one patient in whose record all of it is, None where that is not said."""
-        return next((test.patient for test in self.tests if isinstance(test, Owner)), None)
+        return next((test.patient for test in self.tests if isinstance(test, Owner) and not test.also), None)
 
 
 @dataclass(frozen=True, slots=True)

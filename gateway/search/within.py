@@ -96,7 +96,7 @@ def _leads(way: Way, resource: Resource, world: World) -> bool:
 
 def _holds(test: Test, patient: int | None, resource: Resource, world: World) -> bool:
     if isinstance(test, Owner):
-        return patient == test.patient
+        return patient in {test.patient, *test.also}
     if isinstance(test, Ownerless):
         return patient is None
     agents = world.goes_by(test.agents)

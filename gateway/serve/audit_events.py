@@ -186,7 +186,7 @@ def whose(actor: Actor) -> frozenset[int] | None:
     if actor.kind in {Kind.OPERATOR, Kind.SYSTEM}:
         return None
     if actor.kind is Kind.CITIZEN and actor.person and not actor.on_behalf_of:
-        return frozenset({reference("patient", actor.person)})
+        return frozenset(reference("patient", one) for one in (actor.person, *actor.records))
     raise NotPermitted("the audit ledger is for citizens, each his own, and for who runs the gateway", Why.NO_SCOPE)
 
 

@@ -1,11 +1,9 @@
 """What the house asks of its store. One implementation: PostgreSQL, everywhere (`gateway/store/postgres`).
 
-The one rule: **everything that changes a resource goes through `apply`, or `write` for the API**, and what belongs to
-one message commits together or not at all: versions, search rows, provenance, rejection, reply, outbox, duplicate key
-and reading position.
+The one rule: **everything that changes a resource goes through `apply`, or `write` for the API**, and what belongs to one message
+commits together or not at all: versions, search rows, provenance, rejection, reply, outbox, duplicate key, reading position.
 
-The store is **not** a validator: what it is given has been validated. It merges (`fhir.merge`), numbers versions,
-indexes, and refuses a worker whose epoch is old.
+The store is **not** a validator. It merges (`fhir.merge`), numbers versions, indexes, and refuses a worker whose epoch is old.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from gateway.search.query import Query
 from gateway.search.reach import Sight
 from gateway.store.batch import Advance, Applied, AppliedMessage, Batch, MessageState, MessageWrite, Write
 from gateway.store.order import Order
+from gateway.store.standing import Standing
 from gateway.store.version import Condition, Edit, Edited, Moved, Page, Version
 
 __all__ = [
@@ -88,7 +87,7 @@ class OutboxRow:
     """A reply (acknowledgement) to send: the feed it answers; `body` is the reply, type and id are ''."""
 
 
-class Store(Protocol):
+class Store(Standing, Protocol):
     """See the module's first lines for the promise."""
 
     order: Order

@@ -24,11 +24,16 @@ from gateway.observe import events
 from gateway.settings import Settings
 from gateway.store.postgres import migrate
 from gateway.store.postgres.sessions import PostgresSessions
+from tests.oauth.world import Book
 
 NOW = dt.datetime(2026, 10, 25, 0, 30, tzinfo=dt.UTC)
 """The hour that occurs twice in Denmark."""
 IDS = Ids(b"the log-in's tests, 32 bytes long")
 SCHEMA = "logins"
+
+
+async def _itself(person: str) -> str:
+    return person
 
 
 @dataclass
@@ -40,6 +45,7 @@ class House:
     sessions: PostgresSessions
     logins: Logins
     told: list[events.Observation] = field(default_factory=list)
+    book: Book = field(default_factory=Book)
 
     @property
     def address(self) -> str:
@@ -73,8 +79,9 @@ async def house(url: str, folder: Path, **given: Any) -> AsyncIterator[House]:
         tell: Callable[[events.Observation], None]
 
     try:
-        logins = logins_of(cast("Parts", Needed(settings, IDS, clock, sessions, told.append)))
-        yield House(settings, clock, sessions, logins, told)
+        book = Book()
+        logins = logins_of(cast("Parts", Needed(settings, IDS, clock, sessions, told.append)), book.write, _itself)
+        yield House(settings, clock, sessions, logins, told, book)
         await logins.close()
     finally:
         await sessions.stop()

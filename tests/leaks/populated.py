@@ -154,6 +154,7 @@ def sights(number: int) -> list[Sight]:
         more: dict = {"assurance": Assurance.SUBSTANTIAL}
         if kind is Kind.CITIZEN:
             more |= {"purpose": Purpose.OWN, "person": person, "on_behalf_of": chance.choice(["", other, other])}
+            more["records"] = ((), (), (f"Patient/p{len(made) % 6}",))[len(made) % 3]
         elif kind is Kind.STAFF:
             purpose = chance.choice(
                 [Purpose.TREATMENT, Purpose.TREATMENT, Purpose.CONSENT, Purpose.QUALITY, Purpose.VAERDISPRING]

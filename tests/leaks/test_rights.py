@@ -312,3 +312,26 @@ def test_the_rules_that_fired_are_named(here: Gateway):
         with pytest.raises(NotPermitted) as refused:
             access.decide(who, Read("Observation", "x"))
         assert refused.value.rules == (rule,)
+
+
+def test_a_citizen_with_several_records_sees_what_is_in_each_and_no_more(here: Gateway):
+    here.know("merged", citizen("b", records=("Patient/a",)))
+    assert observations(here, "merged") == OF_BOTH
+    assert here.get("merged", "/Patient/a").status == 200
+    assert here.pages("merged", "/Patient?_sort=_id") == ["Patient/a", "Patient/b"]
+    assert {*here.pages("merged", "/Encounter")} == {
+        *here.pages("a", "/Encounter"),
+        *here.pages("all", "/Encounter?patient=b"),
+    }
+    here.put(patient("third", "x", "1980-01-01", "T-1"), observation("third-bp", "third"))
+    assert observations(here, "merged") == OF_BOTH
+    assert here.get("merged", "/Patient/third").status == 404
+    assert {*here.pages("merged", "/_history?_count=5")} >= OF_BOTH
+
+
+def test_custody_is_his_whichever_record_it_was_given_to(here: Gateway):
+    here.put(*family("2015-01-01"))
+    here.know("merged", citizen("c", on_behalf_of="Patient/child", records=("Patient/a",)))
+    assert observations(here, "merged") == {"Observation/child-bp"}
+    here.know("other", citizen("c", on_behalf_of="Patient/child", records=("Patient/b",)))
+    assert observations(here, "other") == set()

@@ -26,6 +26,7 @@ _SLOTS_AT_ONCE = 12
 
 CALLERS: dict[str, Actor] = {
     "citizen": citizen("p1"),
+    "merged": citizen("p1", records=("Patient/p4",)),
     "parent": citizen("p2", on_behalf_of="Patient/p3"),
     "treats": staff(SORS[0]),
     "treats elsewhere": staff(SORS[3], authorisation="BCD01"),
@@ -136,7 +137,8 @@ def _other_past(slot: Slot, who: Actor, chance: random.Random) -> bool:
 def _hidden(resource: Resource, who: Actor) -> bool:
     """Whether a citizen's caller cannot see a content whatever else there is."""
     mine = who.patient or who.on_behalf_of or who.person
-    return bool(mine) and resource.get("subject", {}).get("reference") != mine
+    records = () if who.on_behalf_of else who.records
+    return bool(mine) and resource.get("subject", {}).get("reference") not in {mine, *records}
 
 
 def load(gateway: Gateway, slots: list[Slot]) -> None:

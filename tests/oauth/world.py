@@ -25,6 +25,7 @@ from starlette.applications import Starlette
 
 from gateway.access import Assurance, Kind
 from gateway.clock import UTC, FrozenClock
+from gateway.errors import Unavailable
 from gateway.fhir.ids import Ids
 from gateway.identity.login.sessions import Limits, LoginSessions
 from gateway.identity.oauth.certificates import Certificates
@@ -32,6 +33,7 @@ from gateway.identity.oauth.outbound import Outbound, networks
 from gateway.identity.oauth.pages import Choice
 from gateway.identity.oauth.registration import Registry
 from gateway.identity.oauth.server import OAuth, oauth
+from gateway.identity.on_record import Happened
 from gateway.identity.sealed import Sealer
 from gateway.identity.session import LogIn
 from gateway.store.postgres.connections import Connections
@@ -163,6 +165,28 @@ def doctor(at: dt.datetime, **more: Any) -> LogIn:
 
 
 @dataclass
+class Book:
+    """What is on record; `closed` while nothing can be written."""
+
+    happened: list[Happened] = field(default_factory=list)
+    closed: bool = False
+
+    async def write(self, one: Happened) -> None:
+        if self.closed:
+            raise Unavailable("the ledger does not answer")
+        self.happened.append(one)
+
+    def told(self) -> list[tuple[str, str, int, str, str]]:
+        """Return (act, way, status, why, client) of each, and forget them."""
+        listed = [
+            (one.act.value, one.way, one.status, one.why, one.actor.client if one.actor else one.client)
+            for one in self.happened
+        ]
+        self.happened.clear()
+        return listed
+
+
+@dataclass
 class World:
     server: OAuth
     http: httpx.AsyncClient
@@ -172,6 +196,7 @@ class World:
     grants: PostgresGrants
     sealer: Sealer
     folder: Path
+    book: Book
     verifier: dict[str, str] = field(default_factory=dict)
 
     # ── clients ──────────────────────────────────────────────────────────────────────
@@ -331,6 +356,7 @@ async def world(url: str, schema: str, folder: Path, *, outbound: Outbound | Non
         # a key takes long to make: the first one may stay
         await connection.execute("delete from signing_key where number > 1 or begins <> $1", START)
     sealer = Sealer(secrets.token_bytes(32), "then", clock)
+    book = Book()
     server = oauth(
         address=ADDRESS,
         registry=Registry(folder),
@@ -339,6 +365,7 @@ async def world(url: str, schema: str, folder: Path, *, outbound: Outbound | Non
         then=sealer,
         derive=lambda purpose: hashlib.sha256(purpose.encode()).digest(),
         clock=clock,
+        record=book.write,
         people=Family(),
         outbound=outbound,
         certificates=Certificates(networks("10.0.0.0/8"), "x-client-cert"),
@@ -346,7 +373,7 @@ async def world(url: str, schema: str, folder: Path, *, outbound: Outbound | Non
     transport = httpx.ASGITransport(Starlette(routes=server.endpoint.routes()))
     async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as http:
         try:
-            yield World(server, http, clock, sessions, rows, grants, sealer, folder)
+            yield World(server, http, clock, sessions, rows, grants, sealer, folder, book)
         finally:
             await grants.stop()
             await rows.stop()

@@ -15,7 +15,8 @@ from __future__ import annotations
 import datetime as dt
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,8 @@ from gateway.identity.login.profiles import Wish
 from gateway.identity.login.relying import Relying, Secrets, refused
 from gateway.identity.login.sessions import LoginSessions
 from gateway.identity.login.words import LEVELS, TEXTS
+from gateway.identity.on_record import Act, Happened, Record, actor_of
+from gateway.identity.on_record import refused as refused_on_record
 from gateway.identity.sealed import Sealer, way_back
 from gateway.identity.session import Session
 from gateway.observe import events
@@ -42,6 +45,8 @@ from gateway.observe import events
 FLOW_LIFETIME: Final = dt.timedelta(minutes=15)
 FLOWS_MAX: Final = 4
 """Log-ins under way in one browser: abandoned ones would make its requests longer and longer."""
+Current = Callable[[str], Awaitable[str]]
+"""`Patient/<id>` → the record that replaced it, itself where none did. Raises Unavailable."""
 _STATE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _ZONE: Final = ZoneInfo("Europe/Copenhagen")
 
@@ -59,7 +64,11 @@ class LoginDoor:
         ids: Ids,
         clock: Clock,
         tell: events.Tell,
+        record: Record,
+        current: Current,
     ) -> None:
+        self._current = current
+        self._record = record
         self._relying = relying
         self._sessions = sessions
         self._levels = levels
@@ -121,6 +130,9 @@ class LoginDoor:
             answer = await self._entered(flow, given, request)
         except (LoginFailed, Unavailable) as failure:
             told = failure if isinstance(failure, LoginFailed) else LoginFailed(Fault.UNREACHABLE, failure.text)
+            status, why = told.fault.status.value, told.fault.value
+            source = request.client.host if request.client else ""
+            await refused_on_record(self._record, Happened(Act.LOGIN, name, status=status, why=why, source=source))
             answer = failed(told, flow.asked, self._tell, self._then, provider=name)
         answer.delete_cookie(self._flow_cookie(flow.own.state), path="/", secure=self._secure, httponly=True)
         return answer
@@ -146,6 +158,8 @@ class LoginDoor:
             raise LoginFailed(Fault.INVALID, "no code")
         verified = await relying.finish(given["code"], flow.own, began=flow.began, wish=flow.wish)
         login = mapping.login_of(flow.provider, relying.provider, verified.claims, self._ids, verified.at)
+        if login.person:  # what apps are told is the record that counts, whatever number a hospital has merged
+            login = replace(login, person=await self._current(login.person))
         if login.assurance < (needed := max(flow.asked.assurance, self._levels[login.kind])):
             raise TooLow(needed, login.assurance)
         begun = await self._sessions.begin(
@@ -153,6 +167,9 @@ class LoginDoor:
         )
         if begun is None:
             raise LoginFailed(Fault.ENDED, "the provider's session has ended")
+        source = request.client.host if request.client else ""
+        actor = actor_of(login, begun[1].id)
+        await self._record(Happened(Act.LOGIN, flow.provider, actor, source=source))
         self._tell(events.LoggedIn(flow.provider, login.kind.value, login.assurance.name.lower()))
         answer = go(flow.asked.then or "/login/done")
         self._set(answer, self._sessions.cookie, begun[0])

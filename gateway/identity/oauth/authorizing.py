@@ -12,7 +12,7 @@ import datetime as dt
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
@@ -34,6 +34,7 @@ from gateway.identity.oauth.launching import Launching
 from gateway.identity.oauth.pages import Question
 from gateway.identity.oauth.protocol import Form, Protocol
 from gateway.identity.oauth.registration import Registry
+from gateway.identity.on_record import Act, Happened, Record, actor_of, refused
 from gateway.identity.sealed import Sealer
 from gateway.identity.session import Session, Sessions
 from gateway.store.grants import Grants
@@ -79,7 +80,9 @@ class Authorizing:
         address: str,
         audience: str,
         clock: Clock,
+        record: Record,
     ) -> None:
+        self._record = record
         self._protocol = protocol
         self._registry = registry
         self._grants = grants
@@ -163,6 +166,7 @@ class Authorizing:
                 return await self._grant(handle, asked, client, session, answer)
             case _:
                 await self._grants.take("request", digest(handle), now)
+                await self._declined(client, session, "access_denied")
                 return self._refused(asked, AccessDeniedError())
 
     # ── within a step ────────────────────────────────────────────────────────────────
@@ -259,7 +263,12 @@ class Authorizing:
         try:
             return pages.onward(await self._granting.granted(handle, asked, client, session, answer))
         except OAuth2Error as error:
+            await self._declined(client, session, error.error)
             return self._refused(asked, error)
+
+    async def _declined(self, client: Client, session: Session, why: str) -> None:
+        actor = replace(actor_of(session.login, session.id), client=client.id)
+        await refused(self._record, Happened(Act.AUTHORIZE, "", actor, status=403, why=why))
 
     def _refused(self, asked: Asked, error: OAuth2Error) -> Response:
         return pages.onward(self._protocol.refused(asked.redirect_uri, asked.state, error))

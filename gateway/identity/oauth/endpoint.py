@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.access import Actor
 from gateway.clock import Clock
 from gateway.errors import Busy, Unauthenticated, Unavailable
 from gateway.formats import json
@@ -23,9 +24,10 @@ from gateway.identity.oauth.authentication import Authentication
 from gateway.identity.oauth.authorization import Authorization
 from gateway.identity.oauth.authorizing import Authorizing, Browser
 from gateway.identity.oauth.client import REFRESH, Client
-from gateway.identity.oauth.issuing import Issuing, ProofNeeded, digest
+from gateway.identity.oauth.issuing import Issuing, ProofNeeded, digest, peer
 from gateway.identity.oauth.keys import Keyring
 from gateway.identity.oauth.launching import Launching
+from gateway.identity.on_record import Act, Happened, Record, refused
 from gateway.identity.principal import Principal
 from gateway.store.grants import Grants
 
@@ -54,7 +56,9 @@ class Endpoint:
         keyring: Keyring,
         grants: Grants,
         clock: Clock,
+        record: Record,
     ) -> None:
+        self._record = record
         self._address = address
         self._authentication = authentication
         self._authorizing = authorizing
@@ -113,7 +117,10 @@ class Endpoint:
         client = await self._client(request, form)
         if not client.keyed:
             raise UnauthorizedClientError
-        return _json(await self._launching.make(form, client), 201)
+        made = await self._launching.make(form, client)
+        patient = form.get("patient", "")
+        await self._record(Happened(Act.LAUNCH, client=client.id, patient=patient, source=peer(request.scope)))
+        return _json(made, 201)
 
     async def _revoke(self, request: Request) -> Response:
         """RFC 7009: a token of the client's own ends; of any other nothing is said."""
@@ -121,11 +128,16 @@ class Endpoint:
         client = await self._client(request, form)
         token, now = _shown(form), self._clock.now()
         found = await self._grants.refreshable(digest(token), now)
+        ended: Actor | None = None
         if found:
             if found[0].client == client.id:
                 await self._grants.end_family(found[0].id, now)
+                ended = Authorization.unpacked(found[0].body).actor
         elif (principal := await self._principal(token)) and principal.actor.client == client.id:
             await self._grants.end_token(principal.token_id, principal.expires)
+            ended = principal.actor
+        if ended is not None:
+            await self._record(Happened(Act.REVOKE, actor=ended, source=peer(request.scope)))
         return _json({})
 
     async def _introspect(self, request: Request) -> Response:
@@ -153,8 +165,12 @@ class Endpoint:
     async def _client(self, request: Request, form: Mapping[str, str]) -> Client:
         """Return the client that asks, by an assertion for the token endpoint or for the address asked."""
         audiences = frozenset({f"{self._address}/oauth/token", self._address + request.url.path})
-        peer = request.client.host if request.client else ""
-        return await self._authentication.client(form, audiences, peer, request.headers.get("authorization"))
+        source, authorization = peer(request.scope), request.headers.get("authorization")
+        try:
+            return await self._authentication.client(form, audiences, source, authorization)
+        except InvalidClientError as error:
+            await refused(self._record, Happened(Act.TOKEN, status=401, why=error.error, source=source))
+            raise
 
     async def _named(self, form: dict[str, str]) -> dict[str, str]:
         """Return a form with the client whose refresh token it shows, where it names none itself.

@@ -25,6 +25,7 @@ from gateway.identity.oauth.launching import Launch, Launching
 from gateway.identity.oauth.pages import Choice
 from gateway.identity.oauth.people import People
 from gateway.identity.oauth.protocol import Form, Protocol
+from gateway.identity.on_record import Act, Happened, Record
 from gateway.identity.session import LogIn, Session
 from gateway.store.grants import Grants
 
@@ -47,8 +48,9 @@ class Granting:
     """Turns what a user agreed to into a code."""
 
     def __init__(
-        self, *, protocol: Protocol, grants: Grants, people: People, launching: Launching, clock: Clock
+        self, *, protocol: Protocol, grants: Grants, people: People, launching: Launching, clock: Clock, record: Record
     ) -> None:
+        self._record = record
         self._protocol = protocol
         self._grants = grants
         self._people = people
@@ -133,6 +135,7 @@ class Granting:
         )
         form = Form({**asked.form, "scope": scopes.text}, client, held)
         location = self._protocol.granted(form)
+        await self._record(Happened(Act.AUTHORIZE, "", actor))
         await self._grants.put("code", digest(form.code), held.packed(), now + CODE_LIFETIME, now)
         return location
 

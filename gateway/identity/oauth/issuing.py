@@ -27,11 +27,14 @@ from gateway.identity.oauth.exchanging import Exchange
 from gateway.identity.oauth.keys import ACCESS, ID, Keyring
 from gateway.identity.oauth.proofs import ProofError, Proofs
 from gateway.identity.oauth.protocol import Form, Protocol
+from gateway.identity.on_record import Act, Happened, Record, refused
 from gateway.identity.session import Sessions
 from gateway.identity.tokens import TYPE
 from gateway.store.grants import Family, Grants
 
 CODE_LIFETIME: Final = dt.timedelta(seconds=60)
+GRANTS: Final = {CODE: "code", REFRESH: "refresh", CREDENTIALS: "credentials", EXCHANGE: "exchange"}
+"""What the record calls a grant type."""
 _LEEWAY: Final = dt.timedelta(minutes=5)
 
 
@@ -51,6 +54,11 @@ class Bound:
 
     key: str = ""
     certificate: str = ""
+
+
+def peer(scope: Mapping[str, Any]) -> str:
+    """Return the address that an ASGI request came from, '' where it is not known."""
+    return scope["client"][0] if scope.get("client") else ""
 
 
 def digest(text: str) -> bytes:
@@ -117,7 +125,9 @@ class Issuing:
         proofs: Proofs,
         certificates: Certificates,
         clock: Clock,
+        record: Record,
     ) -> None:
+        self._record = record
         self._protocol = protocol
         self._minted = minted
         self._grants = grants
@@ -132,18 +142,32 @@ class Issuing:
     ) -> dict[str, Any]:
         """Return the token response to an authenticated client; `scope` is the ASGI request's, `url` its address.
 
-        Raises OAuth2Error.
+        Raises OAuth2Error, and Unavailable where it cannot be put on record.
         """
+        try:
+            return await self._granted(form, client, scope, url)
+        except OAuth2Error as error:
+            given = form.get("grant_type", "")
+            act = Act.REFRESH if given == "refresh_token" else Act.TOKEN
+            way = GRANTS.get(given, "")
+            await refused(
+                self._record, Happened(act, way, client=client.id, status=400, why=error.error, source=peer(scope))
+            )
+            raise
+
+    async def _granted(
+        self, form: Mapping[str, str], client: Client, scope: Mapping[str, Any], url: str
+    ) -> dict[str, Any]:
         bound = await self._bound(client, scope, url)
         match form.get("grant_type"):
             case "authorization_code":
-                return await self._code(form, client, bound)
+                return await self._code(form, client, bound, peer(scope))
             case "refresh_token":
-                return await self._refresh(form, client, bound)
+                return await self._refresh(form, client, bound, peer(scope))
             case "client_credentials":
-                return await self._credentials(form, client, bound)
+                return await self._credentials(form, client, bound, peer(scope))
             case "urn:ietf:params:oauth:grant-type:token-exchange":
-                return await self._exchanged(form, client, bound)
+                return await self._exchanged(form, client, bound, peer(scope))
             case _:
                 raise OAuth2Error("grant_type is none that is known", error="unsupported_grant_type")
 
@@ -163,7 +187,7 @@ class Issuing:
             raise ProofNeeded(wrong) from None
         return Bound(key, certificate)
 
-    async def _code(self, form: Mapping[str, str], client: Client, bound: Bound) -> dict[str, Any]:
+    async def _code(self, form: Mapping[str, str], client: Client, bound: Bound, source: str) -> dict[str, Any]:
         code, now = digest(form.get("code", "")), self._clock.now()
         body = await self._grants.peek("code", code, now)
         if body is None:
@@ -181,12 +205,14 @@ class Issuing:
         expires = now + (client.refresh_lifetime if lasting else client.lifetime + _LEEWAY)
         refresh = secrets.token_urlsafe(32) if lasting else ""
         row = Family(family, client.id, held.actor.session, held.packed(), expires)
+        # On record before the code is used up: where it cannot be, the app may come again with the same code.
+        await self._record(Happened(Act.TOKEN, "code", held.actor, source=source))
         if not await self._grants.redeem(code, row, digest(refresh) if refresh else None, now):
             await self._grants.replayed(code, now)
             raise InvalidGrantError("the code does not hold")
         return await self._response(held, client, refresh)
 
-    async def _refresh(self, form: Mapping[str, str], client: Client, bound: Bound) -> dict[str, Any]:
+    async def _refresh(self, form: Mapping[str, str], client: Client, bound: Bound, source: str) -> dict[str, Any]:
         shown, now = digest(form.get("refresh_token", "")), self._clock.now()
         found = await self._grants.refreshable(shown, now)
         held = Authorization.unpacked(found[0].body, found[0].id, found[0].expires) if found else None
@@ -203,13 +229,14 @@ class Issuing:
         if held.ends_with_session and held.actor.session and not await self._sessions.alive(held.actor.session):
             await self._grants.end_family(found[0].id, now)
             raise InvalidGrantError("the log-in has ended")
+        await self._record(Happened(Act.REFRESH, "refresh", held.actor, source=source))
         following = secrets.token_urlsafe(32)
         if not await self._grants.rotate(shown, digest(following), now):
             await self._grants.end_family(found[0].id, now)
             raise InvalidGrantError("the token does not hold")
         return await self._response(held.narrowed(granted), client, following)
 
-    async def _credentials(self, form: Mapping[str, str], client: Client, bound: Bound) -> dict[str, Any]:
+    async def _credentials(self, form: Mapping[str, str], client: Client, bound: Bound, source: str) -> dict[str, Any]:
         granted = self._protocol.token(Form(form, client))
         try:
             purpose = Purpose(form["purpose"]) if "purpose" in form else client.purposes[0]
@@ -220,9 +247,10 @@ class Issuing:
         assert purpose is not None
         scopes = access_scopes.parse(granted.split())
         actor = Actor(client.id, scopes, Kind.SYSTEM, purpose, organisation=client.organisation)
+        await self._record(Happened(Act.TOKEN, "credentials", actor, source=source))
         return await self._response(Authorization(actor, key=bound.key, certificate=bound.certificate), client, "")
 
-    async def _exchanged(self, form: Mapping[str, str], client: Client, bound: Bound) -> dict[str, Any]:
+    async def _exchanged(self, form: Mapping[str, str], client: Client, bound: Bound, source: str) -> dict[str, Any]:
         held = await self._exchange.held(form, client)
         granted = self._protocol.token(Form(form, client, held))
         assert held is not None
@@ -234,6 +262,7 @@ class Issuing:
         made = replace(held.narrowed(allowed), key=bound.key, certificate=bound.certificate)
         assert held.expires is not None
         left = held.expires - self._clock.now()
+        await self._record(Happened(Act.TOKEN, "exchange", made.actor, source=source))
         response = await self._response(made, client, "", most=left)
         return {**response, "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"}
 
@@ -258,4 +287,4 @@ class Issuing:
 
 VAERDISPRING_LIFETIME: Final = dt.timedelta(minutes=5)
 """A look past what stands in the way is short: another one is another decision, with its own reason."""
-__all__ = ["CODE", "CODE_LIFETIME", "CREDENTIALS", "EXCHANGE", "Issuing", "Minted", "ProofNeeded", "digest"]
+__all__ = ["CODE", "CODE_LIFETIME", "CREDENTIALS", "EXCHANGE", "Issuing", "Minted", "ProofNeeded", "digest", "peer"]

@@ -21,6 +21,7 @@ from gateway.identity.oauth.people import Alone, People
 from gateway.identity.oauth.proofs import Proofs
 from gateway.identity.oauth.protocol import Protocol
 from gateway.identity.oauth.registration import Registry
+from gateway.identity.on_record import Record
 from gateway.identity.sealed import Sealer
 from gateway.identity.session import Sessions
 from gateway.identity.tokens import Verifier
@@ -47,6 +48,7 @@ def oauth(
     then: Sealer,
     derive: Callable[[str], bytes],
     clock: Clock,
+    record: Record,
     people: People | None = None,
     outbound: Outbound | None = None,
     certificates: Certificates | None = None,
@@ -55,7 +57,7 @@ def oauth(
     """Return the authorization server of a gateway that callers reach at `address`.
 
     `derive` gives a secret (32 bytes) for a purpose, the same in all processes; `then` seals where a log-in goes on to;
-    `local` verifies the local issuer's tokens, where there is one.
+    `record` has on record what it gives and refuses; `local` verifies the local issuer's tokens, where there is one.
     """
     audience, people = address + FHIR, people or Alone()
     certificates = certificates or Certificates((), "")
@@ -80,12 +82,15 @@ def oauth(
         grants=grants,
         sessions=sessions,
         launching=launching,
-        granting=Granting(protocol=protocol, grants=grants, people=people, launching=launching, clock=clock),
+        granting=Granting(
+            protocol=protocol, grants=grants, people=people, launching=launching, clock=clock, record=record
+        ),
         then=then,
         secret=derive("oauth pages"),
         address=address,
         audience=audience,
         clock=clock,
+        record=record,
     )
     issuing = Issuing(
         protocol=protocol,
@@ -96,6 +101,7 @@ def oauth(
         proofs=proofs,
         certificates=certificates,
         clock=clock,
+        record=record,
     )
     endpoint = Endpoint(
         address=address,
@@ -107,5 +113,6 @@ def oauth(
         keyring=keyring,
         grants=grants,
         clock=clock,
+        record=record,
     )
     return OAuth(acceptance, endpoint, registry)

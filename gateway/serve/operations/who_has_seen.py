@@ -19,7 +19,7 @@ from gateway.access import Actor, Kind, NotPermitted, Read, Search, Why
 from gateway.access.scopes import Letter
 from gateway.audit import words
 from gateway.audit.record import Record
-from gateway.audit.vocabulary import Event
+from gateway.audit.vocabulary import NO_LOOKS
 from gateway.clock import instant
 from gateway.search import times
 from gateway.search.query import DateTerm, Prefix, Query, ReferenceTerm, Sort, Term, reference
@@ -37,7 +37,6 @@ COPENHAGEN: Final = zoneinfo.ZoneInfo("Europe/Copenhagen")
 COUNT_DEFAULT: Final = 100
 COUNT_MAX: Final = 1000
 _BAD_REQUEST: Final = 400
-_LEFT_OUT: Final = frozenset({Event.INTENDED, Event.POSTED, Event.PRUNED, Event.ERASED})
 OPERATION: Final = Operation(
     code="who-has-seen",
     definition="urn:sundbro:operation:who-has-seen",
@@ -167,7 +166,7 @@ def _between(start: str, end: str) -> list[DateTerm]:
 
 
 def _counts(record: Record, patient: int) -> bool:
-    return patient in record.patients and record.status < _BAD_REQUEST and record.event not in _LEFT_OUT
+    return patient in record.patients and record.status < _BAD_REQUEST and record.event not in NO_LOOKS
 
 
 def _grouped(found: Sequence[Found]) -> list[_Looks]:

@@ -73,6 +73,8 @@ def _test(scope: Scope, test: Test, patient: str, resource_type: str) -> str:
     """Return the condition that one test holds of the patient in an SQL expression; null counts as no."""
     put = scope.put
     match test:
+        case Owner() if test.also:
+            return f"({patient} = any({put([test.patient, *test.also], 'bigint[]')}))"
         case Owner():
             return f"({patient} = {put(test.patient, 'bigint')})"
         case Ownerless():

@@ -1,15 +1,21 @@
-"""The facts that resources state of access (`search.standing`) as rows of their tables (migration access). Part of `indexing`."""
+"""The facts that resources state of access (`search.standing`) as rows of their tables (migration access): written by
+`indexing`, and asked outside of a search by who logs in.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from gateway.search.indexed import reference_parameter
 from gateway.search.standing import Block, Born, Known, Mandate, Relation, Sharer, Standing
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection
 
 _SQL: Final = statements.load("index")
+_ASKED: Final = statements.load("standing")
+REPRESENTED_MAX: Final = 200
 
 _COLUMNS: Final[Mapping[type[Standing], tuple[str, tuple[str, ...]]]] = {
     Relation: ("relation", ("rid", "patient", "organisation", "category", "starts", "ends")),
@@ -19,6 +25,13 @@ _COLUMNS: Final[Mapping[type[Standing], tuple[str, tuple[str, ...]]]] = {
     Born: ("born", ("rid", "patient", "day")),
     Sharer: ("sharer", ("rid", "patient")),
 }
+
+
+async def represented(connection: Connection, agents: Sequence[int], at: dt.datetime, born_after: dt.date) -> list[str]:
+    """Return the ids of the Patients for whom one of these may act."""
+    differs = reference_parameter("patient")
+    rows = await connection.fetch(_ASKED["represented"], list(agents), at, born_after, differs, REPRESENTED_MAX)
+    return [row["id"] for row in rows]
 
 
 async def write(

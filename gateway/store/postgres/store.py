@@ -24,7 +24,7 @@ from gateway.store.port import (
     Page,
     Version,
 )
-from gateway.store.postgres import leases, migrate, outbox, statements
+from gateway.store.postgres import leases, migrate, outbox, standing_rows, statements
 from gateway.store.postgres.connections import Connections
 from gateway.store.postgres.indexing import Indexing
 from gateway.store.postgres.landing import Landing, Numbers
@@ -238,6 +238,11 @@ class PostgresStore:
     async def judge(self, edits: Sequence[Edit], sight: Sight) -> list[bool]:
         """See the port."""
         return await self._sighted.contents(edits, sight)
+
+    async def represented(self, agents: Sequence[int], at: dt.datetime, born_after: dt.date) -> list[str]:
+        """See the port."""
+        async with self._connections.session() as connection:
+            return await standing_rows.represented(connection, agents, at, born_after)
 
     async def search(self, query: Query) -> Page:
         """See the port."""
