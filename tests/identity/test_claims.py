@@ -101,7 +101,7 @@ def test_the_people_are_the_ones_that_stories_need():
     kinds = [each.kind for each in at_the_login()]
     assert kinds.count(Kind.CITIZEN) >= 4
     assert {each.organisation for each in PEOPLE.values() if each.kind is Kind.STAFF} >= {
-        "OUH",
+        "265171000016007",
         "265161000016000",
         "953741000016009",
     }
