@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,6 +49,8 @@ def up() -> None:
 
     Opens the MLLP door, the HTTP door and the FHIR API; starts the embedded PostgreSQL when no database is named.
     """
+    # until the loop takes care of it: an exception in the middle of an import may be lost in a library, and Ctrl-C with it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     from gateway.app import run  # noqa: PLC0415  commands that need little start fast
 
     raise typer.Exit(run.up(_settings()))
