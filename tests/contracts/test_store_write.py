@@ -16,6 +16,7 @@ from gateway.observe.events import silent
 from gateway.publish.publisher import Publisher
 from gateway.search import parse
 from gateway.store.port import Edit, Moved
+from gateway.store.postgres.landing import FEW
 from tests.contracts.store_edits import ALL_PARTS, content, deletion, edit, patient
 from tests.contracts.stores import NOON, batch, message, observation, open_store, partition, raw, write
 
@@ -223,3 +224,15 @@ async def test_changes_show_every_version_of_every_type_newest_first_page_by_pag
         since = await store.changes(("Observation",), count=100, since=NOON + dt.timedelta(seconds=5))
         assert [v.id for v in since.versions] == ["o3", "o5", "a"]
         assert (await store.changes(("Nothing",), count=5)).versions == ()
+
+
+@pytest.mark.parametrize("count", [3, FEW + 1])
+async def test_a_partition_whose_head_is_not_there_after_all_is_given_one_and_nothing_is_lost(store, count):
+    """What a process takes for a head may have been made in a transaction that came to nothing."""
+    store._transactor.landing.heads.update(range(len(ALL_PARTS)))
+    await store.write([edit(observation(f"o{n}"), expect=0, lane=f"l{n}") for n in range(count)])
+    rows = await store.outbox(ALL_PARTS, limit=10 * count)
+    assert {row.id for row in rows} == {f"o{n}" for n in range(count)}
+    for part in ALL_PARTS:
+        mine = [row.seq for row in rows if row.partition == part]
+        assert mine == list(range(1, len(mine) + 1))
