@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from typing import Protocol
 
 UTC = dt.UTC
@@ -19,9 +20,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock."""
 
-    def now(self) -> dt.datetime:
-        """Return the present moment in UTC, microsecond resolution."""
-        return dt.datetime.now(UTC)
+    now = staticmethod(functools.partial(dt.datetime.now, UTC))
+    """Return the present moment in UTC, microsecond resolution. Asked several times a request: no frame of Python."""
 
 
 class FrozenClock:

@@ -72,6 +72,10 @@ class Actor:
     records: tuple[str, ...] = ()
     """Further records (`Patient/<id>`) of the same person, as they stand linked at this request: no token says so."""
 
+    def __hash__(self) -> int:
+        """Hash what tells actors apart: what is remembered by actor is looked up several times a request."""
+        return hash((self.client, self.scopes.text, self.subject, self.patient, self.session))
+
     @property
     def feeds(self) -> frozenset[str]:
         """The feeds it may post to."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
 import json
 import re
 from collections import OrderedDict
@@ -190,7 +191,12 @@ def key_id(token: str) -> str:
     """Return the `kid` of a header that has exactly what ours have. Raises NotAuthenticated (401)."""
     if len(token) > TOKEN_CHARACTERS_MAX or token.count(".") != len(_PARTS) - 1:
         raise invalid("not a signed token")
-    part = token.partition(".")[0]
+    return _key_id(token.partition(".")[0])
+
+
+@functools.lru_cache(maxsize=256)
+def _key_id(part: str) -> str:
+    """Read a header, which all tokens under one key have alike. It holds no secret, and says nothing that is trusted."""
     try:
         header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (ValueError, RecursionError) as error:

@@ -19,6 +19,7 @@ from gateway.search import filters, keys, parameters, results, terms, values
 from gateway.search.keys import Reading, Unknown
 from gateway.search.parameters import Parameter, Parameters
 from gateway.search.query import (
+    ChainTerm,
     DateTerm,
     HasTerm,
     IdTerm,
@@ -255,16 +256,19 @@ class _Reader:
         or that date, else newest update first (the store has an index in that order for each).
         """
         main = self.known.main_date
-        return Sort.DATE_NEWEST if main and any(_by_date(term, main) for term in self.terms) else Sort.NEWEST
+        return Sort.DATE_NEWEST if main and any(_by_date(term, self.known) for term in self.terms) else Sort.NEWEST
 
 
-def _by_date(term: Term, main: str) -> bool:
+def _by_date(term: Term, known: Parameters) -> bool:
     """Say whether the store finds what a term asks for in the order of the main date."""
     match term:
         case TokenTerm():
             return bool(term.codes)
         case ReferenceTerm() | DateTerm():
-            return term.parameter in {"patient", main}
+            return term.parameter in {"patient", known.main_date}
+        case ChainTerm(type="Patient"):
+            through = known.get(term.parameter)
+            return term.parameter == "patient" or (through is not None and through.as_patient)
         case _:
             return False
 

@@ -8,12 +8,11 @@ nobody's data and are not recorded.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import functools
 import hmac
 import time
-import urllib.parse
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway import errors
@@ -21,6 +20,7 @@ from gateway.access import Actor
 from gateway.audit import Entry, Event
 from gateway.audit.ledger import Ledger
 from gateway.audit.record import NOBODY, Who, who, without_numbers
+from gateway.formats import json
 from gateway.observe import events
 from gateway.serve import answer as answers
 from gateway.serve import seen as notes
@@ -85,7 +85,7 @@ class Auditor:
         elif matched.id:
             given["address"] = without_numbers(f"{matched.type}/{matched.id}")
         if asking.pairs:
-            given["names"] = _named(asking.pairs)
+            given["names"] = _named(tuple([name for name, _ in asking.pairs]))
             given["asked"] = self._hashed(asking)
         if seen.entries:
             given["entries"] = [(one.event, one.type, one.status) for one in seen.entries]
@@ -127,14 +127,14 @@ class Auditor:
     def _hashed(self, asking: Asking) -> str:
         matched = asking.matched
         address = f"{matched.type}/{matched.id}/{matched.member}/{matched.route.code}"
-        text = f"{address}?{urllib.parse.urlencode(sorted(asking.pairs))}"
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()[:32]
+        text = json.dumps([address, sorted(asking.pairs)])
+        return hmac.digest(self._secret, text, "sha256").hex()[:32]
 
 
-def _named(pairs: Sequence[tuple[str, str]]) -> list[str]:
+@functools.lru_cache(maxsize=1024)
+def _named(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of parameters; of a request that was refused, a caller may have made them up."""
-    names = dict.fromkeys([name for name, _ in pairs])
-    return [without_numbers(name[:_NAME_CHARACTERS]) for name in names][:_NAMES_MAX]
+    return tuple([without_numbers(name[:_NAME_CHARACTERS]) for name in dict.fromkeys(names)][:_NAMES_MAX])
 
 
 def entry(interaction: Interaction, kind: str, status: int) -> None:

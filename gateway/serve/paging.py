@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
 import os
 import zlib
 from typing import Any, Final
@@ -75,6 +76,7 @@ class Pages:
         return place
 
 
+@functools.lru_cache(maxsize=1024)
 def _caller(actor: Actor) -> dict[str, str]:
     """Return whose page it is: a client is many people's, and one of them may act for several."""
     return {

@@ -29,6 +29,8 @@ _SETTINGS = {
     "enable_mergejoin": "off",
 }
 _COMMAND_SECONDS = 90.0
+_STATEMENTS_MAX = 512
+"""Prepared statements that a connection keeps: a search has one for its shape, and one for those that travel together."""
 
 _AWAY = (
     OSError,  # refused, reset, no such socket; TimeoutError is one too
@@ -81,6 +83,9 @@ class Connections:
         self._size = size
         self._settings = {**_SETTINGS, **(settings or {}), "search_path": self._search_path}
         self._pool: asyncpg.Pool[Any] | None = None
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+        """Taken from the pool and not in use: to give one back and take it again costs as much as a small query."""
 
     async def open(self) -> None:
         """Connect once, to learn that it works. Raises Unavailable."""
@@ -94,6 +99,7 @@ class Connections:
                 command_timeout=_COMMAND_SECONDS,
                 server_settings=self._settings,
                 reset=_as_it_is,
+                statement_cache_size=_STATEMENTS_MAX,
             )
 
     async def close(self) -> None:
@@ -101,6 +107,8 @@ class Connections:
         pool, self._pool = self._pool, None
         if pool is None:
             return
+        while (connection := self._kept()) is not None:
+            await pool.release(connection)
         try:
             await asyncio.wait_for(pool.close(), 10)
         except (TimeoutError, *_AWAY, asyncpg.InterfaceError):
@@ -109,17 +117,35 @@ class Connections:
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
         """Borrow a connection. Raises Unavailable when the world fails, here or inside the block."""
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise Unavailable("the store is not connected")
         with away_is_unavailable():
-            async with self._pool.acquire() as connection:
+            async with self._free:
+                connection = self._kept() or await pool.acquire()
+                sound = False
                 try:
                     yield connection
+                    sound = self._pool is pool
                 except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                     if _lost(error):
                         with contextlib.suppress(asyncpg.InterfaceError):  # the pool has let go of it already
                             connection.terminate()  # else the pool would try to roll back on it, and keep it
                     raise
+                finally:
+                    if sound:
+                        self._idle.append(connection)
+                    else:  # whatever state it is in, the pool sees to it
+                        await pool.release(connection)
+
+    def _kept(self) -> Connection | None:
+        """Return a connection that is idle and still open, None when there is none."""
+        while self._idle:
+            connection = self._idle.pop()
+            with contextlib.suppress(asyncpg.InterfaceError):  # the pool has let go of one that broke
+                if not connection.is_closed():
+                    return connection
+        return None
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[asyncpg.Connection[Any]]:

@@ -34,6 +34,8 @@ class Statement:
     """
     small: bool
     """Whether it reads few rows: nobody waits long for it."""
+    told: bool = False
+    """Whether its shared form says what had been committed, in a row of its own."""
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ class Arguments:
         `beside` is what the shared form gives once, for everybody: the columns of one more row, whose place is 0.
         """
         used, sql, shared = _forms(sql, tuple(self.types), beside)
-        return Statement(sql, tuple([self.values[place] for place in used]), shared, small)
+        return Statement(sql, tuple([self.values[place] for place in used]), shared, small, bool(beside))
 
 
 @functools.lru_cache(maxsize=2048)
