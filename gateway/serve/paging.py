@@ -27,7 +27,7 @@ from gateway.formats import json
 LIFETIME: Final = dt.timedelta(hours=1)
 TOKEN_CHARACTERS_MAX: Final = 8192
 _NONCE_BYTES: Final = 12
-_VERSION: Final = b"sundbro page 3"
+_VERSION: Final = b"sundbro page 4"
 _PACKED: Final = b"\x00"
 _PACKED_BYTES: Final = 1024
 """To pack less takes longer than to send it."""
