@@ -1,9 +1,8 @@
 # The verbs of the house. `make setup` needs Python 3.11+ and nothing else; everything comes from requirements.lock.
 PYTHON ?= python3
 BIN := .venv/bin
-BENCH_PATIENTS ?= 1000 4000
 
-.PHONY: setup demo demo-kafka test check bench samples docs lock corpus faults clean
+.PHONY: setup demo demo-kafka test check bench bench-peer samples docs lock corpus faults clean
 
 setup: .venv/.done ## .venv from the lock file, with .venv/bin/sundbro
 
@@ -35,7 +34,10 @@ check: setup ## what CI runs: style, types, contracts, reference, tests
 
 bench: setup ## the benchmarks, door to store and FHIR API: JSON and readable tables; BENCH_PATIENTS="1000 4000 16000" for more
 	$(BIN)/python -m benchmarks.spine
-	$(BIN)/python -m benchmarks.api --patients $(BENCH_PATIENTS)
+	$(BIN)/python -m benchmarks.api --patients $(or $(BENCH_PATIENTS),1000 4000)
+
+bench-peer: setup ## the FHIR API beside HAPI FHIR JPA in one run (Java 17, Maven); BENCH_PATIENTS=1000 for more than 400
+	$(BIN)/python -m benchmarks.peer --patients $(or $(BENCH_PATIENTS),400)
 
 faults: setup ## the long kill tests: 20,000 messages, both backbones
 	$(BIN)/python -m pytest -m slow tests/faults
@@ -50,4 +52,4 @@ docs: setup ## write docs/reference anew from the code
 	$(BIN)/python tools/make_reference.py
 
 clean: ## remove what the verbs above made
-	rm -rf .venv build data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/kafka/target
+	rm -rf .venv build data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/kafka/target benchmarks/peer/target

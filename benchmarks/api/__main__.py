@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,18 +23,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.api import bare, mixes, population, shapes
-from benchmarks.api.driver import Load, Server
+from benchmarks.api import bare, figures, population
+from benchmarks.api.driver import Server
 from benchmarks.spine import Gateway, machine
 from gateway.app import tokens
 from gateway.store.embedded import running_url
 
-ROOT = Path(__file__).resolve().parents[2]
-KEPT = Path(os.environ.get("BENCH_FOLDER", ROOT / "build" / "bench"))
-QUERIES = Path(os.environ.get("SUNDBRO_SHARED", ROOT.parent / "shared")) / (
-    "corpus/mock-health-conformance/config/queries.yaml"
-)
-CONNECTIONS = (16, 32)
 BESIDE = {
     "import_resources_per_second": (6000.0, 600.0),
     "reads_per_second": (10000.0, 870.0),
@@ -53,43 +46,11 @@ async def measure(
     server: Server, people: population.Population, patients: int, done: int, seconds: float
 ) -> dict[str, Any]:
     """Return the figures of one size of the population; `done` patients are in already."""
-    found: dict[str, Any] = {}
-    imported = await server.run(mixes.imports(people, patients, done), connections=4, seconds=3600)
-    _told("import", imported)
-    copies = [one for number in range(min(patients, 400)) for one in people.copy(number)]
-    entries = sum(len(people.records[n % len(people.records)]) for n in range(done, patients))
-    found["import_resources_per_second"] = entries / imported.seconds
-    ids = [f"{one['resourceType']}/{one['id']}" for one in copies]
-    wanted = shapes.own(people, patients)
-    published = shapes.published(QUERIES, people, patients) if QUERIES.exists() else {}
-    if not published:
-        sys.stderr.write(f"{QUERIES} is not there: its shapes are left out\n")
-    runs = {
-        "reads": lambda: mixes.reads(ids, 1),
-        "creates": lambda: mixes.creates(people, patients, 2),
-        "crud": lambda: mixes.crud(people, patients, 3),
-        "searches": lambda: shapes.requests(wanted, 4),
-        "published": lambda: shapes.requests(published, 5),
-    }
-    for name, stream in runs.items():
-        if name == "published" and not published:
-            continue
-        await server.run(stream(), connections=CONNECTIONS[0], seconds=min(2.0, seconds))  # warms
-        for connections in CONNECTIONS:
-            asked = mixes.prepared(stream(), seconds, 12_000 if name == "reads" else 5_000)
-            load = await server.run(asked, connections=connections, seconds=seconds)
-            _told(f"{name} at {connections}", load)
-            best = max(load.rate, found.get(f"{name}_per_second", 0.0))
-            found[f"{name}_per_second"] = best
-            found |= {f"{name}_{q}_ms_at_{connections}": value for q, value in load.quantiles().items()}
-            if connections == CONNECTIONS[0] and name in {"searches", "published"}:
-                shape = "queries_" if name == "published" else ""  # some have the same names
-                found |= {f"{shape}{kind}_p50_ms": load.quantiles(kind)["p50"] for kind in load.waits}
+    found: dict[str, Any] = {"import_resources_per_second": await figures.imported(server, people, patients, done)}
+    others = figures.published(people, patients)
+    for name, stream in figures.streams(people, patients, others).items():
+        found |= await figures.figure(server, name, stream, seconds, warm=min(2.0, seconds))
     return found
-
-
-def _told(name: str, load: Load) -> None:
-    sys.stderr.write(f"{name}: {load.rate:,.0f}/s {load.quantiles()} {load.failures() or ''}\n")
 
 
 async def size_of(url: str) -> float:
@@ -114,7 +75,7 @@ async def main() -> None:
     parser.add_argument("--token", default="")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    people = population.make(KEPT)
+    people = population.make(figures.KEPT)
     found: dict[str, Any] = {"machine": machine()}
     with tempfile.TemporaryDirectory(prefix="sundbro-bench-") as folder:
         gateway = None
@@ -131,9 +92,9 @@ async def main() -> None:
                 found[f"{patients}"] = await measure(server, people, patients, done, given.seconds)
                 done = patients
                 if gateway:
-                    figures = found[f"{patients}"]
-                    figures["bytes_per_resource"] = await size_of(str(running_url(gateway.settings.data)))
-                    figures["memory_mb"] = gateway.memory_mb()["pss"]
+                    of_size = found[f"{patients}"]
+                    of_size["bytes_per_resource"] = await size_of(str(running_url(gateway.settings.data)))
+                    of_size["memory_mb"] = gateway.memory_mb()["pss"]
         finally:
             if gateway:
                 gateway.stop()

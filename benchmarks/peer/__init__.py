@@ -1,0 +1,1 @@
+"""HAPI FHIR JPA beside the gateway, in one run on one machine."""
