@@ -54,7 +54,7 @@ def logins_of(parts: Parts, record: Record, current: Current) -> Logins:
     """
     settings, ids, clock = parts.settings, parts.ids, parts.clock
     production = settings.environment == "production"
-    address = (settings.public_url or f"http://{settings.http}").rstrip("/")
+    address = settings.address()
     secure = address.startswith("https://")
     limits = Limits(timedelta(minutes=settings.login_idle_minutes), timedelta(hours=settings.login_hours_max))
     sessions = LoginSessions(parts.sessions, ids=ids, clock=clock, limits=limits, secure=secure)

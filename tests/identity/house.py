@@ -49,7 +49,7 @@ class House:
 
     @property
     def address(self) -> str:
-        return (self.settings.public_url or f"http://{self.settings.http}").rstrip("/")
+        return self.settings.address()
 
     @property
     def app(self) -> Starlette:
