@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from gateway.access import Assurance, Kind
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
+from gateway.identity.attempts import Attempts
 from gateway.identity.broker.asked import SCOPES, Client
 from gateway.identity.broker.provider import Broker
 from gateway.identity.local import issuer_address, kept_key
@@ -85,6 +86,7 @@ def logins_of(parts: Parts, record: Record, current: Current) -> Logins:
             tell=tell,
             record=record,
             current=current,
+            attempts=Attempts(parts.grants, ids.derive("login failures"), clock),
         ).routes()
         endings = Endings(sessions, record)
         routes += LogoutDoor(
