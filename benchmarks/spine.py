@@ -134,7 +134,10 @@ def cpu_of(pid: int) -> float:
 
 
 def children(pid: int) -> list[int]:
-    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it has ended meanwhile
+        return []
     return found + [grandchild for child in found for grandchild in children(child)]
 
 

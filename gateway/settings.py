@@ -45,8 +45,23 @@ class Settings(pydantic.BaseModel):
     http: str = pydantic.Field(
         "127.0.0.1:8080", pattern=ADDRESS, description="host:port of the FHIR API, the HTTP door and the health pages."
     )
+    https: str = pydantic.Field(
+        "",
+        pattern=f"{ADDRESS}|^$",
+        description="host:port of the same over TLS, with SUNDBRO_TLS_CERTIFICATE; empty closes it.",
+    )
+    https_client_ca: Path | None = pydantic.Field(
+        None,
+        description="CAs, or clients' own self-signed certificates (PEM), that client certificates at SUNDBRO_HTTPS "
+        "must come from; empty asks for none.",
+    )
+    https_client_certificate: Literal["optional", "required"] = pydantic.Field(
+        "optional", description="Whether SUNDBRO_HTTPS turns away whoever has no client certificate."
+    )
     public_url: str = pydantic.Field(
-        "", description="The address callers use, where it differs from http://<http> (a proxy in front)."
+        "",
+        description="The address callers use, where it is neither https://<https> nor, without that door, http://<http>: "
+        "a name, a proxy in front.",
     )
     mllp: str = pydantic.Field(
         "127.0.0.1:2575", pattern=f"{ADDRESS}|^$", description="host:port of the MLLP door; empty closes it."
@@ -54,10 +69,12 @@ class Settings(pydantic.BaseModel):
     mllp_tls: str = pydantic.Field(
         "", pattern=f"{ADDRESS}|^$", description="host:port of the MLLP door over TLS; empty closes it."
     )
-    tls_certificate: Path | None = pydantic.Field(None, description="Server certificate chain (PEM) for MLLP over TLS.")
+    tls_certificate: Path | None = pydantic.Field(
+        None, description="Server certificate chain (PEM) of the doors over TLS."
+    )
     tls_key: Path | None = pydantic.Field(None, description="Private key (PEM) of the server certificate.")
     tls_client_ca: Path | None = pydantic.Field(
-        None, description="CA (PEM) that client certificates of mutual TLS must come from."
+        None, description="CA (PEM) that client certificates at SUNDBRO_MLLP_TLS must come from."
     )
     mllp_idle_seconds: float = pydantic.Field(
         300.0, gt=0, description="A connection without a byte for so long is closed."
@@ -221,6 +238,11 @@ class Settings(pydantic.BaseModel):
     log_format: Literal["json", "console"] = pydantic.Field(
         "json", description="One JSON object a line, or lines for people."
     )
+
+    def address(self) -> str:
+        """Return where callers reach the gateway, without a slash at the end."""
+        own = f"https://{self.https}" if self.https else f"http://{self.http}"
+        return (self.public_url or own).rstrip("/")
 
     def role_names(self) -> frozenset[str]:
         """Return the roles of this process. Raises Misconfigured for a name that is no role."""

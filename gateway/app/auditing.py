@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from gateway.app import names
+from gateway.app import logins, names
 from gateway.app.parts import Parts
 from gateway.audit.checkpoint import Key
 from gateway.audit.event import patient_own
@@ -21,12 +21,16 @@ from gateway.audit.witness import FileWitness, HttpWitness, Witness
 from gateway.errors import Unavailable
 from gateway.formats import json
 from gateway.identity import on_record
+from gateway.identity.login.endings import Endings
 from gateway.model import Resource
+from gateway.observe import events
 from gateway.search.query import reference
 from gateway.settings import Settings
 from gateway.store.postgres.ledger import PostgresLedger
 from gateway.store.postgres.minlog import PostgresMinlog
 
+ENDINGS_SECONDS = 60.0
+"""How often it is looked for log-ins that time has ended."""
 DOOR = "identity"
 """By which door, in records of what identity does."""
 
@@ -86,6 +90,7 @@ def of_identity(ledger: Ledger) -> on_record.Record:
             "why": happened.why,
             "door": DOOR,
             "type": happened.way,
+            "code": happened.how,
             "source": happened.source,
             "patients": (reference("patient", about),) if about else (),
         }
@@ -103,7 +108,21 @@ async def keep(parts: Parts, stop: asyncio.Event) -> None:
         retention = dt.timedelta(days=settings.audit_retention_days) if settings.audit_retention_days else None
         key = Key.open(key_path(settings))
         keeper = Keeper(store, ledger, key, parts.clock, parts.tell, witnesses(settings), retention)
-        await keeper.run(stop)
+        endings = Endings(logins.sessions_of(parts), of_identity(ledger))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keeper.run(stop), name="audit-keeper")
+            tasks.create_task(_log_outs(endings, parts, stop), name="log-outs")
+
+
+async def _log_outs(endings: Endings, parts: Parts, stop: asyncio.Event) -> None:
+    """Have on record, until `stop`, what log-ins have ended by time, or without their record."""
+    while not stop.is_set():
+        try:
+            await endings.owed()
+        except Unavailable as error:
+            parts.tell(events.PartUnavailable("log-outs", type(error).__name__, ENDINGS_SECONDS))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), ENDINGS_SECONDS)
 
 
 async def register(parts: Parts, stop: asyncio.Event) -> None:

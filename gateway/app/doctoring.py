@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway import settings as setting
-from gateway.app import ports
+from gateway.app import ports, tls
 from gateway.app.beside import beside
 from gateway.app.feeds import stations_of
 from gateway.app.run import refuse_unsafe
@@ -86,6 +86,7 @@ async def _feeds(settings: Settings) -> Finding:
 async def _safety(settings: Settings) -> Finding:
     """Look at safety."""
     refuse_unsafe(settings)
+    tls.of_https(settings)
     return Finding("safety", well=True, found=f"nothing unsafe for {settings.environment}")
 
 
@@ -99,7 +100,9 @@ async def _ports(settings: Settings) -> Finding:
     except (httpx.HTTPError, ValueError, KeyError):
         pass
     taken = [
-        address for address in (settings.http, settings.mllp, settings.mllp_tls) if address and not ports.free(address)
+        address
+        for address in (settings.http, settings.https, settings.mllp, settings.mllp_tls)
+        if address and not ports.free(address)
     ]
     return Finding(
         "ports",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from gateway.access import Why
+from gateway.app import tls
 from gateway.app.parts import Parts
 from gateway.audit import Event
 from gateway.audit.ledger import Ledger
 from gateway.audit.record import without_numbers
-from gateway.errors import Misconfigured, SundbroError
+from gateway.errors import SundbroError
 from gateway.identity.oauth.acceptance import Acceptance
 from gateway.receive import http_body, mllp, outcomes
 from gateway.receive.files import FilesDoor
@@ -81,14 +81,8 @@ def listeners(settings: Settings) -> list[mllp.Listener]:
     for address, secure in ((settings.mllp, False), (settings.mllp_tls, True)):
         if address:
             host, _, port = address.rpartition(":")
-            found.append(mllp.Listener(host, int(port), _tls(settings) if secure else None))
+            found.append(mllp.Listener(host, int(port), tls.of_mllp(settings) if secure else None))
     return found
-
-
-def _tls(settings: Settings) -> ssl.SSLContext:
-    if settings.tls_certificate is None or settings.tls_key is None:
-        raise Misconfigured("SUNDBRO_MLLP_TLS needs SUNDBRO_TLS_CERTIFICATE and SUNDBRO_TLS_KEY")
-    return mllp.tls_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
 
 
 @contextlib.asynccontextmanager

@@ -16,11 +16,13 @@ from starlette.routing import BaseRoute
 from gateway.access import Assurance, Kind
 from gateway.app.parts import Parts
 from gateway.errors import Misconfigured
+from gateway.identity.attempts import Attempts
 from gateway.identity.broker.asked import SCOPES, Client
 from gateway.identity.broker.provider import Broker
 from gateway.identity.local import issuer_address, kept_key
 from gateway.identity.login import providers
 from gateway.identity.login.door import Current, LoginDoor
+from gateway.identity.login.endings import Endings
 from gateway.identity.login.out import LogoutDoor
 from gateway.identity.login.providers import Employee, Provider
 from gateway.identity.login.relying import Relying
@@ -54,10 +56,9 @@ def logins_of(parts: Parts, record: Record, current: Current) -> Logins:
     """
     settings, ids, clock = parts.settings, parts.ids, parts.clock
     production = settings.environment == "production"
-    address = (settings.public_url or f"http://{settings.http}").rstrip("/")
+    address = settings.address()
     secure = address.startswith("https://")
-    limits = Limits(timedelta(minutes=settings.login_idle_minutes), timedelta(hours=settings.login_hours_max))
-    sessions = LoginSessions(parts.sessions, ids=ids, clock=clock, limits=limits, secure=secure)
+    sessions = sessions_of(parts)
     relying: dict[str, Relying] = {}
     own = Starlette()
     make = functools.partial(Relying, clock=clock, development=not production)
@@ -85,12 +86,24 @@ def logins_of(parts: Parts, record: Record, current: Current) -> Logins:
             tell=tell,
             record=record,
             current=current,
+            attempts=Attempts(parts.grants, ids.derive("login failures"), clock),
         ).routes()
-        routes += LogoutDoor(relying, sessions, address=address, ids=ids, clock=clock, tell=tell).routes()
+        endings = Endings(sessions, record)
+        routes += LogoutDoor(
+            relying, sessions, address=address, ids=ids, clock=clock, tell=tell, endings=endings
+        ).routes()
     if LOCAL in relying and settings.login is None:
         routes += broker_of(parts, address, own).routes()
     own.router.routes[:] = routes
     return Logins(sessions, relying, routes)
+
+
+def sessions_of(parts: Parts) -> LoginSessions:
+    """Return who is logged in."""
+    settings = parts.settings
+    limits = Limits(timedelta(minutes=settings.login_idle_minutes), timedelta(hours=settings.login_hours_max))
+    secure = settings.address().startswith("https://")
+    return LoginSessions(parts.sessions, ids=parts.ids, clock=parts.clock, limits=limits, secure=secure)
 
 
 def local_provider(settings: Settings) -> Provider:

@@ -36,11 +36,6 @@ class NobodyLoggedIn:
         return False
 
 
-def address_of_callers(settings: Settings) -> str:
-    """Return where callers reach the gateway, without a slash at the end."""
-    return (settings.public_url or f"http://{settings.http}").rstrip("/")
-
-
 def clients_of(settings: Settings) -> Path | None:
     """Return the folder of client registrations: the samples where none is named, but never in production."""
     return settings.clients or (SAMPLES if settings.environment == "development" else None)
@@ -55,7 +50,7 @@ def oauth_of(parts: Parts, sessions: Sessions, audit: Ledger) -> server.OAuth:
     proxies = networks(settings.trusted_proxies)
     local = LocalIssuer.open(settings, clock).verifier() if settings.environment == "development" else None
     return server.oauth(
-        address=address_of_callers(settings),
+        address=settings.address(),
         registry=Registry(clients_of(settings), lambda why: parts.tell(events.ClientsRefused(why))),
         grants=parts.grants,
         sessions=sessions,

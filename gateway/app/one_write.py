@@ -1,6 +1,7 @@
 """uvicorn's protocol, with an answer's head and body in one write: half the system calls of a small answer.
 
-Also what is no HTTP at all, or a method that HTTP does not have, is refused with an OperationOutcome.
+Also what is no HTTP at all, or a method that HTTP does not have, is refused with an OperationOutcome; and requests over
+TLS say so, with the client's certificate (`tls.extension`).
 
 uvicorn writes the head when it is told of it and the body when that comes; our answers give both at once. On the two
 cores of the benchmarks a write costs about as much as all our own code for a read. A head whose body does not come in
@@ -13,6 +14,8 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.app import tls
 
 _HEAD = b"HTTP/1.1 "
 _NO_HTTP = (
@@ -32,9 +35,18 @@ _REFUSAL = b"".join(
 class OneWriteProtocol(HttpToolsProtocol):
     """What uvicorn is given as its `http`."""
 
+    _tls: dict[object, object] | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, and put the joining in front of it."""
         super().connection_made(_Joining(transport))  # type: ignore[arg-type]
+        self._tls = tls.extension(transport)
+
+    def on_message_begin(self) -> None:
+        """Begin a request; of a connection over TLS it says what ASGI's TLS extension says."""
+        super().on_message_begin()
+        if self._tls is not None:
+            self.scope["extensions"] = {"tls": dict(self._tls)}
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words say nothing to a caller
         """Refuse what cannot be parsed, whatever address it was meant for."""

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import signal
-import socket
 import sys
 import time
 import uuid
@@ -21,7 +20,7 @@ from typing import Any
 
 import uvloop
 
-from gateway.app import auditing, doors, garbage, ports, processes, web, workers
+from gateway.app import auditing, doors, garbage, ports, processes, tls, web, workers
 from gateway.app import parts as root
 from gateway.app.bugs import where
 from gateway.app.servers import servers_of
@@ -46,6 +45,7 @@ class Running:
 
     parts: root.Parts
     http: str
+    https: str
     mllp: str
 
 
@@ -68,6 +68,7 @@ async def keep(role: str, work: Callable[[], Awaitable[None]], stop: asyncio.Eve
 async def gateway(settings: Settings) -> AsyncIterator[Running]:
     """Run every role of these settings inside the block."""
     refuse_unsafe(settings)
+    tls.of_https(settings)
     _prepare(settings)
     refuse_taken(settings)
     tell, traced = root.tell_of(settings, "gateway", metrics.Metrics())
@@ -81,12 +82,12 @@ async def gateway(settings: Settings) -> AsyncIterator[Running]:
         parts = await stack.enter_async_context(root.parts(settings, url, tell))
         family = _Family(parts, url, stack)
         await family.behind(roles)
-        listening = await family.listening() if roles & HTTP_ROLES else web.listen(settings.http)
+        listening = await family.listening() if roles & HTTP_ROLES else web.opened(settings.http, settings.https)
         served = await stack.enter_async_context(web.serving(parts, roles, listening))
         mllp = await stack.enter_async_context(doors.opened(parts, served.intake)) if "receive" in roles else ""
         await family.ready()
         garbage.collect_rarely()
-        yield Running(parts, served.address, mllp)
+        yield Running(parts, served.address, served.secure_address, mllp)
 
 
 @dataclass(slots=True)
@@ -127,16 +128,16 @@ class _Family:
                 await self._role("minlog", functools.partial(auditing.register, parts))
         await self._role("expire", functools.partial(_expire, parts))
 
-    async def listening(self) -> socket.socket:
-        """Return the socket to serve HTTP on; start the other processes that serve at its address."""
-        listening = web.listen(self.parts.settings.http)
+    async def listening(self) -> web.Listening:
+        """Return the sockets to serve HTTP on; start the other processes that serve at their addresses."""
+        listening = web.opened(self.parts.settings.http, self.parts.settings.https)
         servers = servers_of(self.parts.settings)
-        if servers > 1:  # the address is ours alone to give: now share it with our own processes
-            address = web.address_of(listening)
+        if servers > 1:  # the addresses are ours alone to give: now share them with our own processes
+            addresses = listening.addresses()
             listening.close()
-            listening = web.listen(address, shared=True)
+            listening = web.opened(*addresses, shared=True)
             for number in range(2, servers + 1):
-                await self._beside(processes.Program("gateway.app.servers", f"serve-{number}", (address,)))
+                await self._beside(processes.Program("gateway.app.servers", f"serve-{number}", addresses))
         return listening
 
     async def ready(self) -> None:
@@ -230,7 +231,7 @@ def refuse_taken(settings: Settings) -> None:
     The doors open last and look again: this only tells soon what they would tell after some seconds.
     """
     roles = settings.role_names()
-    wanted = {"SUNDBRO_HTTP": settings.http}
+    wanted = {"SUNDBRO_HTTP": settings.http, "SUNDBRO_HTTPS": settings.https}
     if "receive" in roles:
         wanted |= {"SUNDBRO_MLLP": settings.mllp, "SUNDBRO_MLLP_TLS": settings.mllp_tls}
     for name, address in wanted.items():
@@ -247,8 +248,9 @@ async def _up(settings: Settings) -> int:
     stop = stopping()
     started = time.perf_counter()
     async with gateway(settings) as running:
+        secure = f" and https://{running.https}/fhir" if running.https else ""
         sys.stderr.write(
-            f"sundbro is up after {time.perf_counter() - started:.1f} s: FHIR http://{running.http}/fhir, ingest http://{running.http}/ingest/"
+            f"sundbro is up after {time.perf_counter() - started:.1f} s: FHIR http://{running.http}/fhir{secure}, ingest http://{running.http}/ingest/"
             f"{{{','.join(running.parts.stations)}}}, MLLP {running.mllp or 'closed'}\n"
         )
         await stop.wait()

@@ -34,13 +34,13 @@ def servers_of(settings: Settings) -> int:
     return settings.servers or max(1, len(os.sched_getaffinity(0)) // CORES_EACH)
 
 
-async def _serve(address: str, settings: Settings, tell: events.Tell, stop: asyncio.Event) -> None:
+async def _serve(http: str, https: str, settings: Settings, tell: events.Tell, stop: asyncio.Event) -> None:
     """Serve until `stop`; while database or backbone are away, leave new connections to the others."""
     while not stop.is_set():
         try:
             async with root.parts(settings, settings.database_url, tell) as parts:
                 garbage.collect_rarely()
-                async with web.serving(parts, settings.role_names(), web.listen(address, shared=True)):
+                async with web.serving(parts, settings.role_names(), web.opened(http, https, shared=True)):
                     processes.say_ready()
                     await stop.wait()
         except Unavailable as error:
@@ -50,4 +50,4 @@ async def _serve(address: str, settings: Settings, tell: events.Tell, stop: asyn
 
 
 if __name__ == "__main__":
-    sys.exit(uvloop.run(processes.child(sys.argv[1], functools.partial(_serve, sys.argv[2]))))
+    sys.exit(uvloop.run(processes.child(sys.argv[1], functools.partial(_serve, sys.argv[2], sys.argv[3]))))

@@ -1,4 +1,4 @@
-"""One HTTP server a process: health pages always, the ingest door and the FHIR API as the roles say."""
+"""HTTP of a process, plain and over TLS: health pages always, the ingest door and the FHIR API as the roles say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 import uvicorn
 from starlette.routing import BaseRoute
 
-from gateway.app import auditing, doors, logins, messages, names, people
-from gateway.app.oauth import NobodyLoggedIn, address_of_callers, oauth_of
+from gateway.app import auditing, doors, logins, messages, names, people, tls
+from gateway.app.oauth import NobodyLoggedIn, oauth_of
 from gateway.app.one_write import OneWriteProtocol
 from gateway.app.parts import Parts
 from gateway.audit.ledger import Ledger
@@ -49,10 +50,29 @@ MESSAGE_FEED = "municipal"
 
 
 @dataclass(slots=True)
+class Listening:
+    """The sockets of a process: plain, and the one over TLS where there is such a door."""
+
+    plain: socket.socket
+    secure: socket.socket | None = None
+
+    def addresses(self) -> tuple[str, str]:
+        """Return host:port of both, '' for a door that is closed."""
+        return address_of(self.plain), address_of(self.secure) if self.secure else ""
+
+    def close(self) -> None:
+        """Close both."""
+        self.plain.close()
+        if self.secure:
+            self.secure.close()
+
+
+@dataclass(slots=True)
 class Served:
-    """The running server: its address, and the intake that the other doors share."""
+    """The running server: its addresses (plain, over TLS), and the intake that the other doors share."""
 
     address: str
+    secure_address: str
     intake: Intake
 
 
@@ -94,7 +114,7 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit:
     was shown what.
     """
     settings, clock = parts.settings, parts.clock
-    address, secret = address_of_callers(settings), parts.ids.derive("pages")
+    address, secret = settings.address(), parts.ids.derive("pages")
     base = address + ROOT
     policy = people.policy_of(settings)
     shelf = Shelf(MAPPINGS, tables.load(MAPPINGS))
@@ -136,8 +156,9 @@ async def prepare() -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket) -> AsyncIterator[Served]:
-    """Serve HTTP inside the block, on a socket that `listen` gave; closes it in the end."""
+async def serving(parts: Parts, roles: frozenset[str], listening: Listening) -> AsyncIterator[Served]:
+    """Serve HTTP inside the block, on sockets that `opened` gave; closes them in the end."""
+    secured = tls.of_https(parts.settings)
     async with auditing.opened(parts) as audit:
         receipts = Receipts(parts.ids.derive("receipts"))
         intake = doors.intake_of(parts, receipts, audit)
@@ -145,15 +166,20 @@ async def serving(parts: Parts, roles: frozenset[str], listening: socket.socket)
         signed_in = logins.logins_of(parts, auditing.of_identity(audit), index.current) if "serve" in roles else None
         app, health = application(parts, roles, intake, receipts, audit, signed_in)
         try:
-            async with _serving(app, health, listening):
-                yield Served(address_of(listening), intake)
+            async with contextlib.AsyncExitStack() as stack:
+                await stack.enter_async_context(_serving(app, health, listening.plain))
+                if listening.secure is not None:
+                    await stack.enter_async_context(_serving(app, health, listening.secure, secured))
+                yield Served(*listening.addresses(), intake)
         finally:
             if signed_in is not None:
                 await signed_in.close()
 
 
 @contextlib.asynccontextmanager
-async def _serving(app: Any, health: Health, listening: socket.socket) -> AsyncIterator[None]:
+async def _serving(
+    app: Any, health: Health, listening: socket.socket, secured: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
     server = _Server(
         uvicorn.Config(
             app,
@@ -167,6 +193,7 @@ async def _serving(app: Any, health: Health, listening: socket.socket) -> AsyncI
             backlog=BACKLOG,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            ssl_context_factory=(lambda *_: secured) if secured else None,
         )
     )
     task = asyncio.create_task(server.serve(sockets=[listening]), name="http")
@@ -181,7 +208,17 @@ async def _serving(app: Any, health: Health, listening: socket.socket) -> AsyncI
         listening.close()
 
 
-def listen(address: str, *, shared: bool = False) -> socket.socket:
+def opened(http: str, https: str, *, shared: bool = False) -> Listening:
+    """Return the sockets of a process, `https` '' without the door over TLS. Raises Misconfigured as `listen` does."""
+    plain = listen(http, shared=shared)
+    try:
+        return Listening(plain, listen(https, shared=shared, name="SUNDBRO_HTTPS") if https else None)
+    except Misconfigured:
+        plain.close()
+        raise
+
+
+def listen(address: str, *, shared: bool = False, name: str = "SUNDBRO_HTTP") -> socket.socket:
     """Return a socket bound to host:port; `shared` lets other processes of this gateway bind the same address.
 
     Raises Misconfigured when the address cannot be had, or somebody has it who does not share.
@@ -198,7 +235,7 @@ def listen(address: str, *, shared: bool = False) -> socket.socket:
         listening.bind((host.strip("[]"), int(port)))
     except (OSError, ValueError) as error:
         listening.close()
-        raise Misconfigured(f"SUNDBRO_HTTP: cannot listen on {address}: {error}") from None
+        raise Misconfigured(f"{name}: cannot listen on {address}: {error}") from None
     listening.set_inheritable(False)
     return listening
 

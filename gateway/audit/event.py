@@ -63,7 +63,8 @@ def audit_event(line: Line, record: Record, persons: Mapping[int, str], only: fr
     }
     rest = [_coding(_REST, meaning.subtype, _DISPLAYS[meaning.subtype])] if meaning.subtype else []
     own_code = record.code or (record.event.value if not rest or record.event is Event.INTENDED else "")
-    made["subtype"] = [*rest, *([_coding(f"{OURS}code", own_code)] if own_code else [])]
+    own_codes = [record.event.value, own_code] if record.event is Event.LOGOUT else [own_code]
+    made["subtype"] = [*rest, *(_coding(f"{OURS}code", code) for code in dict.fromkeys(own_codes) if code)]
     made |= {"action": meaning.action, "recorded": recorded, "outcome": _outcome(record.status)}
     if record.why:
         made["outcomeDesc"] = record.why

@@ -62,9 +62,9 @@ class Record:
     door: str = ""
     """'' is the FHIR API; else the door of the feeds that it came by, `identity` or `ledger`."""
     type: str = ""
-    """The resource type of the address; of a post, the feed; of a log-in, the provider; of a token, the grant."""
+    """The resource type of the address; of a post, the feed; of a log-in and its end, the provider; of a token, the grant."""
     code: str = ""
-    """Of an operation; of what is intended, the interaction."""
+    """Of an operation; of what is intended, the interaction; of a log-in's end, how: person, provider, replaced, time."""
     count: int = 0
     """How many resources, or messages, there are."""
     client: str = ""

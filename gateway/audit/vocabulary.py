@@ -22,6 +22,7 @@ class Event(enum.StrEnum):
     INTENDED = "intended"
     POSTED = "posted"
     LOGIN = "login"
+    LOGOUT = "logout"
     AUTHORIZE = "authorize"
     TOKEN = "token"  # noqa: S105
     REFRESH = "refresh"
@@ -55,6 +56,7 @@ MEANINGS: dict[Event, Meaning] = {
     Event.INTENDED: Meaning("E", "operation", "a change is about to be tried; another record says how it ended"),
     Event.POSTED: Meaning("C", "", "messages were posted to a feed"),
     Event.LOGIN: Meaning("E", "", "somebody logged in"),
+    Event.LOGOUT: Meaning("E", "", "a log-in ended; `code` says how"),
     Event.AUTHORIZE: Meaning("E", "", "a user let an app act for him, or did not"),
     Event.TOKEN: Meaning("E", "", "an access token was asked for"),
     Event.REFRESH: Meaning("E", "", "an access token was asked for with a refresh token"),
@@ -63,7 +65,9 @@ MEANINGS: dict[Event, Meaning] = {
     Event.PRUNED: Meaning("D", "", "records of the ledger were deleted because their time is over"),
     Event.ERASED: Meaning("D", "", "what is personal was erased in records of the ledger"),
 }
-OF_IDENTITY = frozenset({Event.LOGIN, Event.AUTHORIZE, Event.TOKEN, Event.REFRESH, Event.REVOKE, Event.LAUNCH})
+OF_IDENTITY = frozenset(
+    {Event.LOGIN, Event.LOGOUT, Event.AUTHORIZE, Event.TOKEN, Event.REFRESH, Event.REVOKE, Event.LAUNCH}
+)
 """What is done about who somebody is, not about data."""
 NO_LOOKS = frozenset({Event.INTENDED, Event.POSTED, Event.PRUNED, Event.ERASED}) | OF_IDENTITY
 """What shows nobody's data to anybody."""

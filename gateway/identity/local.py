@@ -150,7 +150,7 @@ class LocalIssuer:
 
 def issuer_address(settings: Settings) -> str:
     """Return where the people of the local issuer log in: an address, whether callers are told another one or not."""
-    return f"{(settings.public_url or f'http://{settings.http}').rstrip('/')}/local-issuer"
+    return f"{settings.address()}/local-issuer"
 
 
 def kept_key(path: Path) -> ECKey:

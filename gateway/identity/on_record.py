@@ -1,7 +1,7 @@
 """What identity does that is to be on record, as values. Who writes it down, and where, stands elsewhere (`gateway.audit`).
 
 What gives something (a session, a code, a token, a launch) waits until it is on record, and is not given where it cannot
-be: `errors.Unavailable`. What is refused is refused either way.
+be: `errors.Unavailable`. What is refused is refused either way, and what ends has ended (`login.endings`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Act(enum.StrEnum):
     """What was done, or refused."""
 
     LOGIN = "login"
+    LOGOUT = "logout"  # by the person, his provider, another log-in, or time
     AUTHORIZE = "authorize"  # a user, or a registration in his place, lets an app act for him
     TOKEN = "token"  # noqa: S105  an access token
     REFRESH = "refresh"
@@ -36,7 +37,7 @@ class Happened:
 
     act: Act
     way: str = ""
-    """Of a log-in, the identity provider; of a token, the grant."""
+    """Of a log-in and its end, the identity provider; of a token, the grant."""
     actor: Actor | None = None
     """Whom the token, code or session speaks for."""
     client: str = ""
@@ -48,6 +49,8 @@ class Happened:
     """The closed word of a refusal: OAuth's error, or `login.faults.Fault`."""
     source: str = ""
     """IP address."""
+    how: str = ""
+    """Of a log-in's end: `store.sessions.Way`."""
 
 
 Record = Callable[[Happened], Awaitable[None]]

@@ -12,7 +12,6 @@ import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from gateway.errors import Misconfigured
@@ -34,26 +33,6 @@ class Listener:
     port: int
     tls: ssl.SSLContext | None = None
     feed: str = ""
-
-
-def tls_context(certificate: Path, key: Path, client_ca: Path | None, *, required: bool = False) -> ssl.SSLContext:
-    """Return the door's side of TLS 1.2 and newer (BCP 195). With `client_ca`, client certificates are asked for.
-
-    `required` turns away whoever has none; otherwise the feed decides (`mutual_tls`). Raises Misconfigured when the
-    files cannot be used.
-    """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key)
-        if client_ca is not None:
-            context.load_verify_locations(client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-    except (OSError, ssl.SSLError) as error:
-        raise Misconfigured(
-            f"TLS of the MLLP door: {certificate}, {key} or {client_ca} cannot be used: {error}"
-        ) from None
-    return context
 
 
 class MllpDoor:

@@ -95,6 +95,14 @@ class Grants(Protocol):
         """Forget the generations below a number."""
         ...
 
+    async def failures(self, who: bytes, now: dt.datetime) -> int:
+        """Return how many failures of somebody count at this moment."""
+        ...
+
+    async def failed(self, who: bytes, now: dt.datetime, until: dt.datetime) -> None:
+        """Count a failure: with those that count still, or as the first, until a moment."""
+        ...
+
     async def sweep(self, now: dt.datetime) -> None:
         """Forget what has expired."""
         ...

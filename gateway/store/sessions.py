@@ -6,7 +6,9 @@ Every question goes to the database, none is answered from memory: a session tha
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +27,25 @@ class SessionRow:
     began: dt.datetime
     expires: dt.datetime
     seen: dt.datetime
+
+
+class Way(enum.StrEnum):
+    """How a session ended."""
+
+    PERSON = "person"
+    PROVIDER = "provider"
+    REPLACED = "replaced"  # by another log-in in the same browser
+    TIME = "time"  # unused for too long, or at its limit
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A session that ended, and whose end is not on record yet."""
+
+    id: str
+    idp: str
+    sealed: bytes
+    way: Way
 
 
 class SessionStore(Protocol):
@@ -46,11 +67,22 @@ class SessionStore(Protocol):
         ...
 
     async def end(self, session: str, now: dt.datetime) -> None:
-        """End a session for every process; one that has ended stays as it is."""
+        """End a session for every process, by the person; one that has ended stays as it is."""
         ...
 
-    async def end_by_broker(self, idp: str, *, broker: bytes, subject: str, now: dt.datetime) -> int:
-        """End the sessions of one broker session, of one subject, or of both together; return how many there were."""
+    async def end_by_broker(self, idp: str, *, broker: bytes, subject: str, now: dt.datetime) -> list[str]:
+        """End the sessions of one broker session, of one subject, or of both together; return which there were."""
+        ...
+
+    async def end_by_time(self, now: dt.datetime, idle: dt.timedelta) -> None:
+        """End what has expired or was not seen for `idle`. It was over before: now it is written so."""
+        ...
+
+    def unrecorded(self, only: Sequence[str] | None) -> AbstractAsyncContextManager[list[Ended]]:
+        """Give sessions that ended and are not on record, of `only` or of all, some at a time; nobody else is given them.
+
+        When the block ends well they are on record; when it does not, they are not.
+        """
         ...
 
     async def once(self, what: bytes, until: dt.datetime, now: dt.datetime) -> bool:

@@ -2,78 +2,17 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from gateway.app import tls
 from gateway.errors import Misconfigured
 from gateway.observe import events
-from gateway.receive.mllp import Listener, tls_context
+from gateway.receive.mllp import Listener
+from tests.authority import Authority, Issued
 from tests.contracts.doors import HOSPITAL, condition, doors, feed_with, message, sender, verdict
-
-
-@dataclass(frozen=True)
-class Issued:
-    certificate: Path
-    key: Path
-
-
-class Authority:
-    """A CA on a temporary folder."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._own = self._builder(self._subject, self._key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
-        self.certificate = folder / f"{name}.pem"
-        self._write(self.certificate, self._own.sign(self._key, hashes.SHA256()))
-
-    def issue(self, name: str) -> Issued:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name(
-            [
-                x509.NameAttribute(NameOID.COUNTRY_NAME, "DK"),
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Region"),
-                x509.NameAttribute(NameOID.COMMON_NAME, name),
-            ]
-        )
-        builder = self._builder(subject, key).add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False
-        )
-        issued = Issued(self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        self._write(issued.certificate, builder.sign(self._key, hashes.SHA256()))
-        issued.key.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return issued
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        now = dt.datetime.now(dt.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(hours=1))
-        )
-
-    @staticmethod
-    def _write(path: Path, certificate: x509.Certificate) -> None:
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +29,7 @@ def client(ca: Authority, own: Issued | None = None) -> dict:
 
 def listener(ca: Authority, *, required: bool = False, feed: str = "") -> Listener:
     server = ca.issue("gateway")
-    context = tls_context(server.certificate, server.key, ca.certificate, required=required)
+    context = tls.context("MLLP", server.certificate, server.key, ca.certificate, required=required)
     return Listener("127.0.0.1", 0, context, feed)
 
 
@@ -178,7 +117,7 @@ async def test_a_listener_bound_to_a_feed_asks_no_further(postgres_url: str):
 
 def test_certificate_files_that_cannot_be_used_refuse_to_start(tmp_path: Path, ca: Authority):
     with pytest.raises(Misconfigured):
-        tls_context(tmp_path / "none.pem", tmp_path / "none.key", None)
+        tls.context("MLLP", tmp_path / "none.pem", tmp_path / "none.key", None)
     server = ca.issue("gateway")
     with pytest.raises(Misconfigured):
-        tls_context(server.certificate, ca.issue("another").key, None)
+        tls.context("MLLP", server.certificate, ca.issue("another").key, None)

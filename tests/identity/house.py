@@ -23,6 +23,7 @@ from gateway.fhir.ids import Ids
 from gateway.observe import events
 from gateway.settings import Settings
 from gateway.store.postgres import migrate
+from gateway.store.postgres.grants import PostgresGrants
 from gateway.store.postgres.sessions import PostgresSessions
 from tests.oauth.world import Book
 
@@ -49,7 +50,7 @@ class House:
 
     @property
     def address(self) -> str:
-        return (self.settings.public_url or f"http://{self.settings.http}").rstrip("/")
+        return self.settings.address()
 
     @property
     def app(self) -> Starlette:
@@ -68,6 +69,8 @@ async def house(url: str, folder: Path, **given: Any) -> AsyncIterator[House]:
     settings = Settings(data=folder, **{"public_url": "https://gw.example", **given})
     sessions = PostgresSessions(url, schema=SCHEMA)
     await sessions.start()
+    grants = PostgresGrants(url, schema=SCHEMA)
+    await grants.start()
     told: list[events.Observation] = []
 
     @dataclass
@@ -76,15 +79,19 @@ async def house(url: str, folder: Path, **given: Any) -> AsyncIterator[House]:
         ids: Ids
         clock: FrozenClock
         sessions: PostgresSessions
+        grants: PostgresGrants
         tell: Callable[[events.Observation], None]
 
     try:
         book = Book()
-        logins = logins_of(cast("Parts", Needed(settings, IDS, clock, sessions, told.append)), book.write, _itself)
+        logins = logins_of(
+            cast("Parts", Needed(settings, IDS, clock, sessions, grants, told.append)), book.write, _itself
+        )
         yield House(settings, clock, sessions, logins, told, book)
         await logins.close()
     finally:
         await sessions.stop()
+        await grants.stop()
 
 
 class Browser(httpx.AsyncClient):

@@ -136,6 +136,21 @@ async def test_keys_turn_over_and_a_stream_of_unknown_ones_is_not_a_stream_of_fe
     assert op.fetches.count("jwks") == 2
 
 
+async def test_a_log_in_whose_answers_do_not_hold_is_over_whatever_its_browser_keeps(at_op, op):
+    """Each answer asks the provider once more: three are enough, in all processes together."""
+    asked = await leave(at_op)
+    kept = list(at_op.cookies.jar)
+    for _ in range(3):
+        await refused(at_op, await back(at_op, op, asked, code="made-up"), "gone: token endpoint")
+        for cookie in kept:
+            at_op.cookies.jar.set_cookie(cookie)
+    before = op.fetches.count("token")
+    answer = await back(at_op, op, asked)
+    await refused(at_op, answer, "gone: answers to this log-in")
+    assert op.fetches.count("token") == before
+    assert (await back(at_op, op, await leave(at_op))).url.path == "/login/done"
+
+
 async def test_a_secret_key_in_the_key_set_is_no_key(at_op, op):
     op.keys = [OctKey.generate_key(256, {"kid": "k1"})]
     op.keys[0].as_dict = lambda private: {"kty": "oct", "k": "AAAA", "kid": "k1"}

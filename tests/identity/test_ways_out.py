@@ -35,6 +35,8 @@ async def test_the_broker_ends_a_session_at_once_in_every_process(logged_in, op,
     answer = await told(logged_in, named(op))
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     assert await logged_in.session() is None
+    ended = logged_in.house.book.happened[-1]
+    assert (ended.act.value, ended.way, ended.how, ended.actor.session) == ("logout", "mitid", "provider", session.id)
     elsewhere = PostgresSessions(postgres_url, schema=SCHEMA)
     await elsewhere.start()
     assert not await elsewhere.alive(session.id, op.clock.now(), dt.timedelta(hours=1))

@@ -191,8 +191,11 @@ async def test_a_token_is_bound_to_the_certificate_that_a_trusted_proxy_tells(w,
     ask = w.server.acceptance.of_scope
     for header in HEADERS.values():
         assert await ask(asgi(headers={"x-client-cert": header}, peer="10.9.9.9"), f"Bearer {token}")
-    connection = asgi(extensions={"tls": {"client_cert_chain": [PEM]}})
-    assert await ask(connection, f"Bearer {token}")
+    tls = {"tls": {"client_cert_chain": [PEM]}}
+    assert await ask(asgi(extensions=tls), f"Bearer {token}")
+    proxy = {"tls": {"client_cert_chain": [certificate()]}}
+    header = {"x-client-cert": HEADERS["nginx"]}
+    assert await ask(asgi(headers=header, extensions=proxy, peer="10.9.9.9"), f"Bearer {token}")
     for scope in (
         asgi(),
         asgi(headers={"x-client-cert": HEADERS["nginx"]}),  # from anybody
@@ -200,6 +203,9 @@ async def test_a_token_is_bound_to_the_certificate_that_a_trusted_proxy_tells(w,
         asgi(headers={"x-client-cert": "junk"}, peer="10.9.9.9"),
         asgi(headers={"x-client-cert": HEADERS["nginx"]}, peer="::ffff:203.0.113.7"),
         asgi(extensions={"tls": {"client_cert_chain": [certificate()]}}),
+        asgi(extensions={"tls": {"client_cert_chain": []}}),
+        asgi(extensions=tls, peer="10.9.9.9"),  # the proxy's own certificate is nobody's who asks through it
+        asgi(headers={"x-client-cert": quote(certificate())}, extensions=tls, peer="10.9.9.9"),
     ):
         with pytest.raises(Unauthenticated):
             await ask(scope, f"Bearer {token}")

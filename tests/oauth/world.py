@@ -352,7 +352,9 @@ async def world(url: str, schema: str, folder: Path, *, outbound: Outbound | Non
     limits = Limits(dt.timedelta(minutes=30), dt.timedelta(hours=8))
     sessions = LoginSessions(rows, ids=Ids(b"0123456789abcdef"), clock=clock, limits=limits, secure=True)
     async with connections.session() as connection:
-        await connection.execute("truncate grant_single, grant_family, grant_refresh, grant_revoked, login_session")
+        await connection.execute(
+            "truncate grant_single, grant_family, grant_refresh, grant_revoked, login_session, failure"
+        )
         # a key takes long to make: the first one may stay
         await connection.execute("delete from signing_key where number > 1 or begins <> $1", START)
     sealer = Sealer(secrets.token_bytes(32), "then", clock)

@@ -26,8 +26,9 @@ from starlette.routing import Route
 
 from gateway.access import Assurance, Kind
 from gateway.clock import Clock
-from gateway.errors import Unavailable
+from gateway.errors import Busy, Unavailable
 from gateway.fhir.ids import Ids
+from gateway.identity.attempts import Attempts, Limit
 from gateway.identity.login import mapping, pages
 from gateway.identity.login.answers import failed, go, language_of, page_of, switched
 from gateway.identity.login.asked import Asked, Flow
@@ -43,6 +44,8 @@ from gateway.identity.session import Session
 from gateway.observe import events
 
 FLOW_LIFETIME: Final = dt.timedelta(minutes=15)
+FAILURES: Final = Limit("login", 3, FLOW_LIFETIME)
+"""Of one log-in under way: each answer that does not hold asks the provider once more. Passwords are tried there, not here."""
 FLOWS_MAX: Final = 4
 """Log-ins under way in one browser: abandoned ones would make its requests longer and longer."""
 Current = Callable[[str], Awaitable[str]]
@@ -66,7 +69,9 @@ class LoginDoor:
         tell: events.Tell,
         record: Record,
         current: Current,
+        attempts: Attempts,
     ) -> None:
+        self._attempts = attempts
         self._current = current
         self._record = record
         self._relying = relying
@@ -127,8 +132,12 @@ class LoginDoor:
         name, given = request.path_params["provider"], dict(request.query_params)
         flow = self._flow(name, given.get("state", ""), request.cookies)
         try:
+            await self._attempts.refuse(FAILURES, flow.own.state)
             answer = await self._entered(flow, given, request)
+        except Busy:
+            raise LoginFailed(Fault.GONE, "answers to this log-in did not hold before") from None
         except (LoginFailed, Unavailable) as failure:
+            await self._attempts.failed(FAILURES, flow.own.state)
             told = failure if isinstance(failure, LoginFailed) else LoginFailed(Fault.UNREACHABLE, failure.text)
             status, why = told.fault.status.value, told.fault.value
             source = request.client.host if request.client else ""

@@ -16,6 +16,7 @@ from gateway.errors import Unavailable
 from gateway.fhir.ids import Ids
 from gateway.identity.login import mapping, pages
 from gateway.identity.login.answers import NO_STORE, form_of, go, language_of, origin, page_of, switched
+from gateway.identity.login.endings import Endings
 from gateway.identity.login.faults import Fault, LoginFailed
 from gateway.identity.login.relying import Relying
 from gateway.identity.login.sessions import LoginSessions
@@ -38,7 +39,9 @@ class LogoutDoor:
         ids: Ids,
         clock: Clock,
         tell: events.Tell,
+        endings: Endings,
     ) -> None:
+        self._endings = endings
         self._relying = relying
         self._sessions = sessions
         self._address = address
@@ -80,6 +83,7 @@ class LogoutDoor:
             raise LoginFailed(Fault.WRONG, "a log-out that this browser did not ask for")
         ended = await self._sessions.end(request.cookies)
         hint = ended[1] if ended else ""
+        await self._endings.told([session.id], _source(request))
         answer = go(await self._logout_address(session.login.idp, hint) or "/logout/done")
         answer.delete_cookie(self._sessions.cookie, path="/", secure=self._secure, httponly=True)
         return answer
@@ -103,7 +107,7 @@ class LogoutDoor:
         """End the sessions that a logout token names. 400 for one that does not hold, 503 to be asked again."""
         name = request.path_params["provider"]
         try:
-            await self._end_named(name, await form_of(request))
+            await self._end_named(name, await form_of(request), _source(request))
         except LoginFailed as failure:
             known = name if name in self._relying else ""
             self._tell(events.LoginRefused(known, failure.fault.value, f"logout token: {failure.detail}"))
@@ -114,11 +118,18 @@ class LogoutDoor:
             return JSONResponse({"error": "temporarily_unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE, NO_STORE)
         return Response(status_code=HTTPStatus.OK, headers=NO_STORE)
 
-    async def _end_named(self, name: str, form: Mapping[str, str]) -> None:
+    async def _end_named(self, name: str, form: Mapping[str, str], source: str) -> None:
         if (relying := self._relying.get(name)) is None:
             raise LoginFailed(Fault.WRONG, "no such provider")
         claims = await relying.judge.logout(form.get("logout_token"))
         sub, sid = claims.get("sub") or "", claims.get("sid") or ""
         subject = mapping.subject(self._ids, relying.provider.issuer, sub) if sub else ""
-        if not await self._sessions.end_by_broker(name, sid=sid, subject=subject, jti=claims["jti"]):
+        ended = await self._sessions.end_by_broker(name, sid=sid, subject=subject, jti=claims["jti"])
+        if ended is None:
             raise LoginFailed(Fault.INVALID, "jti was used before")
+        if ended:
+            await self._endings.told(ended, source)
+
+
+def _source(request: Request) -> str:
+    return request.client.host if request.client else ""

@@ -7,12 +7,13 @@ its idle limit, its absolute limit, the broker's own `session_expiry`, at log-ou
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,10 +22,12 @@ from gateway.clock import Clock
 from gateway.fhir.ids import Ids
 from gateway.identity.sealed import Sealer
 from gateway.identity.session import LogIn, Session
-from gateway.store.sessions import SessionRow, SessionStore
+from gateway.store.sessions import SessionRow, SessionStore, Way
 
 _SECRET_CHARACTERS: Final = 43
 _ENDED_REMEMBERED: Final = dt.timedelta(hours=24)
+_OWED: Final = dt.timedelta(days=30)
+"""How long after its end a log-in can be read, for the record of the end."""
 _LOGOUT_REMEMBERED: Final = dt.timedelta(minutes=10)
 """Longer than the age to which a logout token is taken."""
 
@@ -35,6 +38,16 @@ class Limits:
 
     idle: dt.timedelta
     most: dt.timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A session that ended. `login` is None for one whose log-in cannot be read any more."""
+
+    id: str
+    idp: str
+    way: Way
+    login: LogIn | None
 
 
 class LoginSessions:
@@ -60,7 +73,7 @@ class LoginSessions:
         if expires <= now:
             return None
         value, name = secrets.token_urlsafe(32), str(uuid.uuid4())
-        sealed = self._sealer.seal({"login": _plain(login), "id_token": id_token}, expires - now)
+        sealed = self._sealer.seal({"login": _plain(login), "id_token": id_token}, expires - now + _OWED)
         broker = self._broker(login.idp, login.broker_session)
         row = SessionRow(
             name, _hash(value), login.idp, login.subject, broker, sealed.encode(), began=now, expires=expires, seen=now
@@ -87,17 +100,30 @@ class LoginSessions:
             await self._store.end(found[0].id, self._clock.now())
         return found
 
-    async def end_by_broker(self, idp: str, *, sid: str, subject: str, jti: str) -> bool:
-        """End what a verified logout token names, everywhere at once; False when the token was used before."""
+    async def end_by_broker(self, idp: str, *, sid: str, subject: str, jti: str) -> list[str] | None:
+        """End what a verified logout token names, everywhere at once; return which, None when the token was used before."""
         now = self._clock.now()
         once = self._ids.resource("logout-token", idp, jti).encode()
         if not await self._store.once(once, now + _LOGOUT_REMEMBERED, now):
-            return False
+            return None
         broker = self._broker(idp, sid)
         if broker:
             await self._store.once(broker, now + _ENDED_REMEMBERED, now)
-        await self._store.end_by_broker(idp, broker=broker, subject=subject, now=now)
-        return True
+        return await self._store.end_by_broker(idp, broker=broker, subject=subject, now=now)
+
+    async def end_by_time(self) -> None:
+        """End what is at a limit of its own."""
+        await self._store.end_by_time(self._clock.now(), self._limits.idle)
+
+    @contextlib.asynccontextmanager
+    async def unrecorded(self, only: Sequence[str] | None) -> AsyncIterator[list[EndedSession]]:
+        """Give sessions whose end is not on record yet; it is when the block ends well (`SessionStore.unrecorded`)."""
+        async with self._store.unrecorded(only) as ended:
+            kept = [self._sealer.open(one.sealed.decode()) for one in ended]
+            yield [
+                EndedSession(one.id, one.idp, one.way, _login(held["login"]) if held else None)
+                for one, held in zip(ended, kept, strict=True)
+            ]
 
     async def _found(self, cookies: Mapping[str, str]) -> tuple[Session, str] | None:
         value = cookies.get(self.cookie, "")

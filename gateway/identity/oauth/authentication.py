@@ -11,7 +11,6 @@ import base64
 import binascii
 import datetime as dt
 import hashlib
-from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,8 +20,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from gateway.clock import UTC, Clock
-from gateway.errors import Busy, SundbroError
+from gateway.errors import SundbroError
 from gateway.formats import json
+from gateway.identity.attempts import Attempts, Limit
 from gateway.identity.oauth.client import Client
 from gateway.identity.oauth.outbound import KeySets
 from gateway.identity.oauth.registration import KEY_TYPES, KEYS_MAX, RSA_BITS_MIN, Registry
@@ -31,9 +31,8 @@ from gateway.store.grants import Grants
 ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LIFETIME_MAX: Final = dt.timedelta(minutes=5)
 SKEW: Final = dt.timedelta(seconds=60)
-FAILURES_MAX: Final = 20
-FAILURES_SECONDS: Final = 60
-_CALLERS_MAX: Final = 10_000
+FAILURES: Final = Limit("client", 20, dt.timedelta(seconds=60))
+"""Of one client from one address."""
 _CHARACTERS_MAX: Final = 8192
 _JTI_MAX: Final = 256
 
@@ -41,24 +40,19 @@ _JTI_MAX: Final = 256
 class Authentication:
     """Authenticates clients. `audiences` are the addresses that an assertion may name: the token endpoint, and the one asked."""
 
-    def __init__(self, registry: Registry, grants: Grants, key_sets: KeySets, clock: Clock) -> None:
+    def __init__(self, registry: Registry, grants: Grants, key_sets: KeySets, clock: Clock, attempts: Attempts) -> None:
         self._registry = registry
         self._grants = grants
         self._key_sets = key_sets
         self._clock = clock
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._attempts = attempts
 
     async def client(
         self, form: Mapping[str, str], audiences: frozenset[str], peer: str, authorization: str | None = None
     ) -> Client:
         """Return the client that sent a form from `peer`. Raises InvalidClientError, or Busy after too many failures."""
-        moment = self._clock.now().timestamp()
-        caller = f"{peer} {_claimed(form)}"
-        failures = self._failures.get(caller)
-        while failures and failures[0] <= moment - FAILURES_SECONDS:
-            failures.popleft()
-        if failures and len(failures) >= FAILURES_MAX:
-            raise Busy("too many failures of this client", retry_after_seconds=FAILURES_SECONDS)
+        caller = (peer, _claimed(form))
+        await self._attempts.refuse(FAILURES, *caller)
         try:
             if authorization is not None or "client_secret" in form:
                 raise _failed()  # there are no shared secrets here
@@ -68,10 +62,7 @@ class Authentication:
             if client is None or client.keyed:
                 raise _failed()
         except InvalidClientError:
-            self._failures.setdefault(caller, deque()).append(moment)
-            self._failures.move_to_end(caller)
-            if len(self._failures) > _CALLERS_MAX:
-                self._failures.popitem(last=False)
+            await self._attempts.failed(FAILURES, *caller)
             raise
         return client
 

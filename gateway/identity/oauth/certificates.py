@@ -2,13 +2,15 @@
 
 Where TLS ends at a proxy, the proxy checks the certificate and hands it on in a header (RFC 9440 `Client-Cert`, or nginx's
 `$ssl_client_escaped_cert`). Anybody can send a header: it counts only from an address that the settings name, and such a
-proxy must remove what its own callers send under that name.
+proxy must remove what its own callers send under that name. Of a connection from there the header alone counts: a
+certificate that the proxy itself shows to the gateway is its own, and not that of whoever asks through it.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -32,13 +34,12 @@ class Certificates:
 
     def thumbprint(self, scope: Mapping[str, Any]) -> str:
         """Return `x5t#S256` (RFC 8705 §3.1) of the certificate of an ASGI request, '' when it has none."""
-        tls = scope.get("extensions", {}).get("tls") or {}
-        if chain := tls.get("client_cert_chain"):
-            return _thumbprint(str(next(iter(chain))))
-        if self._header and self._trusted(scope.get("client")):
+        if self._header and self._proxies and self._trusted(scope.get("client")):
             found = [value for name, value in scope["headers"] if name == self._header]
             return _thumbprint(found[0].decode("latin-1")) if len(found) == 1 else ""
-        return ""
+        tls = scope.get("extensions", {}).get("tls") or {}
+        chain = tls.get("client_cert_chain")
+        return _thumbprint(str(next(iter(chain)))) if chain else ""
 
     def _trusted(self, peer: Any) -> bool:
         try:
@@ -48,6 +49,7 @@ class Certificates:
         return any(address in network for network in self._proxies)
 
 
+@functools.lru_cache(maxsize=1024)
 def _thumbprint(text: str) -> str:
     if len(text) > _CHARACTERS_MAX:
         return ""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.clock import Clock
+from gateway.identity.attempts import Attempts
 from gateway.identity.oauth.acceptance import Acceptance
 from gateway.identity.oauth.authentication import Authentication
 from gateway.identity.oauth.authorizing import Authorizing
@@ -105,7 +106,13 @@ def oauth(
     )
     endpoint = Endpoint(
         address=address,
-        authentication=Authentication(registry, grants, KeySets(outbound or Outbound(())), clock),
+        authentication=Authentication(
+            registry,
+            grants,
+            KeySets(outbound or Outbound(())),
+            clock,
+            Attempts(grants, derive("oauth failures"), clock),
+        ),
         authorizing=authorizing,
         issuing=issuing,
         launching=launching,

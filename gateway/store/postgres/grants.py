@@ -93,6 +93,15 @@ class PostgresGrants:
         """See the port."""
         await self._execute("drop_keys", below)
 
+    async def failures(self, who: bytes, now: dt.datetime) -> int:
+        """See the port."""
+        times = await self._value("failures", who, now)
+        return times if isinstance(times, int) else 0
+
+    async def failed(self, who: bytes, now: dt.datetime, until: dt.datetime) -> None:
+        """See the port."""
+        await self._execute("failed", who, now, until)
+
     async def sweep(self, now: dt.datetime) -> None:
         """See the port."""
         await self._execute("sweep", now)

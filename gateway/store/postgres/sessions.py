@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connections
-from gateway.store.sessions import SessionRow
+from gateway.store.sessions import Ended, SessionRow, Way
 
 _SQL = statements.load("sessions")
 CONNECTIONS_MAX: Final = 4
+UNRECORDED_MAX: Final = 100
 _TOUCH: Final = dt.timedelta(minutes=1)
 """How old `seen` gets before it is written again: a busy session is not a write at every look."""
 
@@ -42,7 +44,7 @@ class PostgresSessions:
             # A logout notes first that it happened and then ends what there is; here it is the other way round, so that
             # of two at the same moment one sees the other.
             if await connection.fetch(_SQL["ended_before"], list(unless), row.began):
-                await connection.execute(_SQL["end"], row.id, row.began)
+                await connection.execute(_SQL["end_unborn"], row.id, row.began)
                 return False
         return True
 
@@ -67,13 +69,27 @@ class PostgresSessions:
     async def end(self, session: str, now: dt.datetime) -> None:
         """See `SessionStore`."""
         async with self._connections.session() as connection:
-            await connection.execute(_SQL["end"], session, now)
+            await connection.execute(_SQL["end"], session, now, Way.PERSON.value)
 
-    async def end_by_broker(self, idp: str, *, broker: bytes, subject: str, now: dt.datetime) -> int:
+    async def end_by_broker(self, idp: str, *, broker: bytes, subject: str, now: dt.datetime) -> list[str]:
         """See `SessionStore`."""
         async with self._connections.session() as connection:
-            done: str = await connection.execute(_SQL["end_by_broker"], idp, broker, subject, now)
-        return int(done.rpartition(" ")[2])
+            return [row["id"] for row in await connection.fetch(_SQL["end_by_broker"], idp, broker, subject, now)]
+
+    async def end_by_time(self, now: dt.datetime, idle: dt.timedelta) -> None:
+        """See `SessionStore`."""
+        async with self._connections.session() as connection:
+            await connection.execute(_SQL["end_by_time"], now, now - idle)
+
+    @contextlib.asynccontextmanager
+    async def unrecorded(self, only: Sequence[str] | None) -> AsyncIterator[list[Ended]]:
+        """See `SessionStore`."""
+        async with self._connections.session() as connection, connection.transaction():
+            asked = ("unrecorded", UNRECORDED_MAX) if only is None else ("unrecorded_of", list(only))
+            rows = await connection.fetch(_SQL[asked[0]], asked[1])
+            yield [Ended(row["id"], row["idp"], row["sealed"], Way(row["way"])) for row in rows]
+            if rows:
+                await connection.execute(_SQL["recorded"], [row["id"] for row in rows])
 
     async def once(self, what: bytes, until: dt.datetime, now: dt.datetime) -> bool:
         """See `SessionStore`."""

@@ -64,7 +64,19 @@ insert into signing_key (number, algorithm, kid, sealed, begins) values ($1, $2,
 -- name: drop_keys
 delete from signing_key where number < $1;
 
+-- name: failures
+-- $1 who, $2 now.
+select times from failure where who = $1 and until > $2;
+
+-- name: failed
+-- $1 who, $2 now, $3 until when a first failure counts.
+insert into failure (who, times, until) values ($1, 1, $3)
+on conflict (who) do update set
+  times = case when failure.until > $2 then failure.times + 1 else 1 end,
+  until = case when failure.until > $2 then failure.until else $3 end;
+
 -- name: sweep
 with single as (delete from grant_single where expires <= $1),
-     revoked as (delete from grant_revoked where expires <= $1)
+     revoked as (delete from grant_revoked where expires <= $1),
+     failures as (delete from failure where until <= $1)
 delete from grant_family where expires <= $1;

@@ -1,0 +1,1 @@
+"""What access and audit cost: see `__main__`."""
