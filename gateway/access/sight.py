@@ -111,11 +111,9 @@ class Sight:
         if not target or not actor.person or (actor.on_behalf_of and actor.on_behalf_of != target):
             return []
         mine = (actor.person, *actor.records)
-        if target in mine:
-            others = tuple(reference("patient", one) for one in mine if one != target)
-            owner = Owner(reference("patient", target), others)
-            return [Way((owner,), unless=self._labels(policies.HIDES[Purpose.OWN]))]
         owner = Owner(reference("patient", target))
+        if target in mine:
+            return [Way((owner,), unless=self._labels(policies.HIDES[Purpose.OWN]))]
         ways: list[Way] = []
         agents = tuple(own(one) for one in mine)
         shut = Blocked(agents, self.at, professional=False)

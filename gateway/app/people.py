@@ -72,7 +72,10 @@ class StoredPeople:
         """Return whom a citizen may act for, by name where he may see it. Raises Unavailable."""
         found: list[Choice] = []
         mine = (await self._index.person_of(person)).all
-        for other in await self._represented(mine):
+        others = await self._represented(mine)
+        for other in others:
+            if await self._index.current(other) in {*others} - {other}:
+                continue  # of several records of one person, the current one
             actor = _citizen(person, tuple(sorted(mine - {person})), other)
             version = await self._permitted.read(access.decide(actor, Read("Patient", other.partition("/")[2])))
             if version is not None:

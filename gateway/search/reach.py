@@ -4,7 +4,8 @@
 (`store.postgres.search_reach`), and `within` asks it of one resource in memory. That both agree is a law with a test.
 
 Whose record a resource is in says its `patient` parameter, and nothing else: not every reference to a patient. One that
-is in several (an Appointment of two) is seen only by who may see each of them.
+is in several (an Appointment of two) is seen only by who may see each of them. What is said of a patient is said of the
+person: hospitals merge records, and what refers to a merged one stays as it was sent.
 """
 
 from __future__ import annotations
@@ -20,11 +21,9 @@ from gateway.search.standing import Category, Power
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """It is in the record of this patient (`reference('patient', …)`), or in one that is the same person's."""
+    """It is in the record of this patient (`reference('patient', …)`), or in one that is the same person's (`Same`)."""
 
     patient: int
-    also: tuple[int, ...] = ()
-    """His other records: hospitals merge them, and what refers to a merged one stays as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Related:
 @dataclass(frozen=True, slots=True)
 class Empowered:
     """One of these has a power over its patient's data, of this type, at a moment; with `after`, the patient was born
-    after that day.
+    after that day, by each of his records that says so: a replacement number may be as young as its day.
     """
 
     agents: tuple[int, ...]
@@ -88,7 +87,7 @@ class Way:
     @property
     def owner(self) -> int | None:
         """The one patient in whose record all of it is, None where that is not said."""
-        return next((test.patient for test in self.tests if isinstance(test, Owner) and not test.also), None)
+        return next((test.patient for test in self.tests if isinstance(test, Owner)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Facts about who may see what: treatment relations, blocks, mandates, ages, and who is also known as whom. Values only.
+"""Facts about who may see what: treatment relations, blocks, mandates, ages, and who is the same as whom. Values only.
 
 Resources state them (`stating`), the store keeps them in tables beside the resources, a `reach` asks them.
 """
@@ -95,13 +95,23 @@ class Born:
 
 
 @dataclass(frozen=True, slots=True)
+class Same:
+    """Two records of patients are one person: a hospital has merged or linked them (Patient.link)."""
+
+    patient: int
+    other: int
+    mutual: bool
+    """It counts where the other record says so too: neither replaces the other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sharer:
     """A further patient whose record a resource is in, beside the one in its `patient` column."""
 
     patient: int
 
 
-Standing = Relation | Block | Mandate | Known | Born | Sharer
+Standing = Relation | Block | Mandate | Known | Born | Same | Sharer
 
 
 def known_as(system: str, value: str) -> int:

@@ -27,6 +27,7 @@ from gateway.search.standing import (
     Mandate,
     Power,
     Relation,
+    Same,
     Sharer,
     Standing,
     known_as,
@@ -220,10 +221,26 @@ def _person(resource: Resource) -> Iterator[Standing]:
         target = _target(one.get("other"))
         if one.get("type") == "seealso" and type_of(target) == "RelatedPerson":
             yield Known(own(mine), own(target))
+    yield from _linked(resource, patient)
     for one in _items(resource, "generalPractitioner"):
         if type_of(_target(one)) in {"Organization", ""}:
             for key in _keys(one):
                 yield Relation(patient, key, Category.B, *_OPEN)
+
+
+def _linked(resource: Resource, patient: int) -> Iterator[Standing]:
+    """Yield the records that are the same person's, as `identity.persons` reads links: by `replaced-by` at the record that
+    was replaced, both ways, and by `seealso` where the other says so too.
+    """
+    for one in _items(resource, "link"):
+        target = _target(one.get("other"))
+        if not target.startswith("Patient/") or (other := reference("patient", target)) == patient:
+            continue
+        if one.get("type") == "replaced-by":
+            yield Same(patient, other, mutual=False)
+            yield Same(other, patient, mutual=False)
+        elif one.get("type") == "seealso":
+            yield Same(patient, other, mutual=True)
 
 
 def _organisation(resource: Resource) -> Iterator[Standing]:

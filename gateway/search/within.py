@@ -23,11 +23,12 @@ from gateway.search.standing import (
     Known,
     Mandate,
     Relation,
+    Same,
     Standing,
 )
 from gateway.search.stated import found, hashes, references
 
-Fact = TypeVar("Fact", Relation, Block, Mandate, Known, Born)
+Fact = TypeVar("Fact", Relation, Block, Mandate, Known, Born, Same)
 
 
 @dataclass(slots=True)
@@ -58,6 +59,15 @@ class World:
     def stands_for(self, names: Iterable[int]) -> set[int]:
         """Return everything that goes by one of these."""
         return {key for name in names for key in self._closed(name, up=False)}
+
+    def records(self, patient: int | None) -> set[int | None]:
+        """Return the records of the person of a patient."""
+        links = {(one.patient, one.other, one.mutual) for _, one in self.all(Same)}
+        counted = [(start, to) for start, to, mutual in links if not mutual or (to, start, True) in links]
+        found = {patient}
+        while more := {to for start, to in counted if start in found} - found:
+            found |= more
+        return found
 
     def _closed(self, name: int, *, up: bool) -> set[int]:
         if (up, name) not in self._known:
@@ -96,13 +106,13 @@ def _leads(way: Way, resource: Resource, world: World) -> bool:
 
 def _holds(test: Test, patient: int | None, resource: Resource, world: World) -> bool:
     if isinstance(test, Owner):
-        return patient in {test.patient, *test.also}
+        return patient in world.records(test.patient)
     if isinstance(test, Ownerless):
         return patient is None
-    agents = world.goes_by(test.agents)
+    agents, person = world.goes_by(test.agents), world.records(patient)
     if isinstance(test, Related):
         return any(
-            one.patient == patient
+            one.patient in person
             and one.organisation in agents
             and one.starts <= test.begins
             and (
@@ -111,7 +121,7 @@ def _holds(test: Test, patient: int | None, resource: Resource, world: World) ->
             for _, one in world.all(Relation)
         )
     empowered = any(
-        one.patient == patient
+        one.patient in person
         and one.actor in agents
         and one.power is test.power
         and one.type in {"", resource["resourceType"]}
@@ -120,16 +130,17 @@ def _holds(test: Test, patient: int | None, resource: Resource, world: World) ->
     )
     if test.after is None:
         return empowered
-    return empowered and any(one.patient == patient and one.day > test.after for _, one in world.all(Born))
+    born = [one.day for _, one in world.all(Born) if one.patient in person]
+    return empowered and bool(born) and min(born) > test.after
 
 
 def _hides(one: Unless, patient: int | None, resource: Resource, world: World) -> bool:
     if isinstance(one, Labelled):
         labels = parameters.of(resource["resourceType"]).get("_security")
         return labels is not None and not {*hashes(labels, found(labels, resource))}.isdisjoint(one.tokens)
-    agents = world.goes_by(one.agents)
+    agents, person = world.goes_by(one.agents), world.records(patient)
     return any(
-        block.patient == patient
+        block.patient in person
         and (block.actor in agents or (one.professional and block.actor is None))
         and block.starts <= one.at < block.ends
         and _about(block, resource, world)
@@ -161,7 +172,6 @@ def _sourced(block: Block, resource: Resource, name: str, world: World) -> bool:
     places = [one.name for one in known if {"Encounter", "EpisodeOfCare"} & {*one.targets}]
     if any(own(target) in sources for one in naming for target in references(resource, one)):
         return True
-    of_source = {
-        stater for stater, one in world.all(Relation) if one.patient == block.patient and one.organisation in sources
-    }
+    person = world.records(block.patient)
+    of_source = {stater for stater, one in world.all(Relation) if one.patient in person and one.organisation in sources}
     return any(target in of_source for one in places for target in references(resource, one))

@@ -78,7 +78,7 @@ class Told:
 class Gateway:
     """One world: a store of its own, the API over it, and a clock that stands still."""
 
-    def __init__(self, url: str, *, at: dt.datetime = NOON, policy: Policy | None = None) -> None:
+    def __init__(self, url: str, *, at: dt.datetime = NOON, policy: Policy | None = None, schema: str = "") -> None:
         self.runner = asyncio.Runner()
         self.clock = FrozenClock(at)
         self.callers = Callers({"all": actor("system/*.cruds")})
@@ -87,7 +87,7 @@ class Gateway:
             outbox_partition=stores.partition,
             extract=extract,
             merge=stores.merge,
-            schema=f"l_{secrets.token_hex(4)}",
+            schema=schema or f"l_{secrets.token_hex(4)}",
             clock=self.clock,
         )
         policy = policy or Policy()

@@ -50,6 +50,16 @@ class Populated(World):
             return {"identifier": {"system": SOR, "value": SORS[number - 1]}}
         return {"reference": f"Organization/p{number}"}
 
+    def links(self, number: int) -> list[dict]:
+        """Merges, links that count when both say so, and what says nothing by itself; some in a circle, some in a chain."""
+        other = {"reference": f"Patient/p{self.random.randrange(8)}"}
+        if self.random.random() < 0.25:
+            return [{"other": other, "type": "replaced-by"}]
+        kinds = {2: ("Patient/p3", "seealso"), 3: ("Patient/p2", "seealso"), 5: ("Patient/p0", "replaces")}
+        if number in kinds and self.random.random() < 0.7:
+            return [{"other": {"reference": kinds[number][0]}, "type": kinds[number][1]}]
+        return []
+
     def about(self) -> dict:
         made = {
             "period": self.maybe(self.period, 0.4),
@@ -102,7 +112,8 @@ class Populated(World):
                 "2011-01-01", "2010-12-31", "2011-03-29", "2011", "2018-05-05", "1950-01-01"
             )
             resource["link"] = [
-                {"other": {"reference": f"RelatedPerson/p{self.random.randrange(12)}"}, "type": "seealso"}
+                {"other": {"reference": f"RelatedPerson/p{self.random.randrange(12)}"}, "type": "seealso"},
+                *self.links(number),
             ]
             resource["generalPractitioner"] = [self.organisation()] if self.random.random() < 0.3 else []
         if kind not in {"Patient", "Practitioner", "Location", "ValueSet"} and self.random.random() < 0.3:
@@ -154,7 +165,7 @@ def sights(number: int) -> list[Sight]:
         more: dict = {"assurance": Assurance.SUBSTANTIAL}
         if kind is Kind.CITIZEN:
             more |= {"purpose": Purpose.OWN, "person": person, "on_behalf_of": chance.choice(["", other, other])}
-            more["records"] = ((), (), (f"Patient/p{len(made) % 6}",))[len(made) % 3]
+            more["records"] = ((), (), (f"Patient/p{len(made) % 6}",))[len(made) % 3]  # whose custody is his as well
         elif kind is Kind.STAFF:
             purpose = chance.choice(
                 [Purpose.TREATMENT, Purpose.TREATMENT, Purpose.CONSENT, Purpose.QUALITY, Purpose.VAERDISPRING]

@@ -316,6 +316,8 @@ def test_the_rules_that_fired_are_named(here: Gateway):
 
 def test_a_citizen_with_several_records_sees_what_is_in_each_and_no_more(here: Gateway):
     here.know("merged", citizen("b", records=("Patient/a",)))
+    assert observations(here, "merged") == OF_BOTH - OF_A, "what a token or a memory says of links opens nothing"
+    here.put({**patient("a", "Andersen", "1980-05-17", "A-1"), "link": [{"other": reference("Patient/b"), "type": "replaced-by"}]})  # fmt: skip
     assert observations(here, "merged") == OF_BOTH
     assert here.get("merged", "/Patient/a").status == 200
     assert here.pages("merged", "/Patient?_sort=_id") == ["Patient/a", "Patient/b"]

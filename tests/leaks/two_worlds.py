@@ -15,6 +15,7 @@ from gateway.formats import json
 from gateway.model import Mode, Resource
 from gateway.search import within
 from gateway.search.index import extract
+from gateway.search.indexed import reference
 from gateway.store.port import Batch, Write
 from tests.contracts import stores
 from tests.leaks.gateway import Gateway, citizen, staff
@@ -97,9 +98,10 @@ def second_world(slots: list[Slot], who: Actor, chance: random.Random) -> tuple[
             if visible(trial, who) == there:
                 made[place] = other
                 different += 1
+    mine = _mine(who, slots, made)
     for place in range(len(slots)):
         if _name(slots[place]) in there and len(slots[place].versions) > 1:
-            different += _other_past(made[place], who, chance)
+            different += _other_past(made[place], mine, chance)
     return made, different
 
 
@@ -117,7 +119,7 @@ def _other(slot: Slot, chance: random.Random) -> Slot:
     return Slot([fresh.resource(kind, number) for _ in range(chance.randint(1, 3))])
 
 
-def _other_past(slot: Slot, who: Actor, chance: random.Random) -> bool:
+def _other_past(slot: Slot, mine: set[int], chance: random.Random) -> bool:
     """Change an older version that the caller may not see into another that he may not see."""
     past = slot.versions[0]
     now = slot.now
@@ -128,17 +130,22 @@ def _other_past(slot: Slot, who: Actor, chance: random.Random) -> bool:
             return False
         other["subject"] = {"reference": f"Patient/p{chance.randrange(6)}"}
         other["meta"] = {**other.get("meta", {}), "security": []}
-        if _hidden(past, who) and _hidden(other, who) and other != past:
+        if _hidden(past, mine) and _hidden(other, mine) and other != past:
             slot.versions[0] = other
             return True
     return False
 
 
-def _hidden(resource: Resource, who: Actor) -> bool:
+def _mine(who: Actor, *worlds: list[Slot]) -> set[int]:
+    """The records that a citizen's caller may see in any of some worlds, by the links there; none of another caller."""
+    name = who.patient or who.on_behalf_of or who.person
+    now = [[slot.now for slot in slots if slot.now is not None] for slots in worlds]
+    return {one for some in now for one in within.World.of(some).records(reference("patient", name))} if name else set()
+
+
+def _hidden(resource: Resource, mine: set[int]) -> bool:
     """Whether a citizen's caller cannot see a content whatever else there is."""
-    mine = who.patient or who.on_behalf_of or who.person
-    records = () if who.on_behalf_of else who.records
-    return bool(mine) and resource.get("subject", {}).get("reference") not in {mine, *records}
+    return bool(mine) and reference("patient", resource.get("subject", {}).get("reference", "")) not in mine
 
 
 def load(gateway: Gateway, slots: list[Slot]) -> None:

@@ -22,7 +22,7 @@ from gateway.store.postgres.index_rows import IndexRows, grams, unit_of
 from gateway.store.postgres.plan import Extract
 from gateway.store.postgres.units import Units
 
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 """Count up when the same resource would be indexed differently: stores are then indexed again at their next start."""
 _SQL = statements.load("index")
 _BATCH: Final = 500

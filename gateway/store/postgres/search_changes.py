@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.store.postgres.search import Searches
-from gateway.store.postgres.search_scope import Arguments, Scope, Statement, first
+from gateway.store.postgres.search_reach import in_record
+from gateway.store.postgres.search_scope import Scope, Statement, first
 from gateway.store.postgres.search_terms import current
 
 _BEFORE_ALL: Final = dt.datetime(1, 1, 2, tzinfo=dt.UTC)
@@ -53,7 +54,7 @@ def statement(
         reach = scope.reach(one)
         if reach is not None and not reach.ways:
             continue
-        walks += _walks(scope, one, below, limit, None if reach is None else reach.owner, put)
+        walks += _walks(scope, one, below, limit, None if reach is None else reach.owner)
     if not walks:
         return None
     found = "\nunion all\n".join(f"({walk})" for walk in walks)
@@ -66,14 +67,14 @@ def statement(
     )
 
 
-def _walks(scope: Scope, kind: str, below: str, limit: int, owner: int | None, put: Arguments) -> list[str]:
+def _walks(scope: Scope, kind: str, below: str, limit: int, owner: int | None) -> list[str]:
     """Return the walks of a type: its current versions, and the superseded ones of what is current."""
     there = current(scope, "r", kind)
     code = scope.type(kind)
     end = f"order by {_ORDER} limit {limit}"
     now, then = _VERSION.format(v="r"), _VERSION.format(v="v")
     if owner is not None:
-        mine = first(f"r.patient = {put(owner, 'bigint')} and r.type = {code}")
+        mine = first(f"{in_record(scope, 'r.patient', owner)} and r.type = {code}")
         past = f"cross join lateral (select * from version v where v.type = {code} and v.id = r.id offset 0) v"
         return [
             f"select r.rid, false as past, {now} from {mine} where {there} and {below.format(v='r')} {end}",

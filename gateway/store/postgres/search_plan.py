@@ -37,6 +37,7 @@ from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_drive as drive
 from gateway.store.postgres import search_order as orders
 from gateway.store.postgres import search_snapshot as snapshot
+from gateway.store.postgres.search_reach import in_record
 from gateway.store.postgres.search_scope import RESOURCE, Scope, first, main_date, of_patient, one_patient
 from gateway.store.postgres.search_terms import current, holds
 
@@ -181,7 +182,7 @@ class Plan:
         reach = self.scope.reach(self.query.type)
         if reach is None or reach.owner is None:
             return None
-        return Branch([self.scope.any_of("r.patient", [reach.owner], "bigint")], few=True)
+        return Branch([in_record(self.scope, "r.patient", reach.owner)], few=True)
 
     def _by_patient(self, branches: list[Branch], term: ReferenceTerm | None, code: TokenTerm | None) -> list[Term]:
         answered: list[Term] = [] if term is None else [term]

@@ -40,8 +40,24 @@ def related(scope: Scope, reach: Reach | None, most: int) -> str | None:
     agents = {test.agents for way in ways for test in way.tests if isinstance(test, Related)}
     if len(agents) != 1 or not all(any(isinstance(test, Related) for test in way.tests) for way in ways):
         return None
-    ours = f"relation e where e.organisation = {_agents(scope, agents.pop())}"
-    return f"select distinct e.patient from {ours} limit {most + 1}"
+    ours = f"relation e, unnest({_records(scope, 'e.patient')}) k (patient)"
+    return (
+        f"select distinct k.patient from {ours} where e.organisation = {_agents(scope, agents.pop())} limit {most + 1}"
+    )
+
+
+def in_record(scope: Scope, patient: str, of: int) -> str:
+    """Return the condition that the patient in an SQL expression is a record of the person whose record `of` is."""
+    return f"{patient} = any((select {_records(scope, scope.put(of, 'bigint'))})::bigint[])"
+
+
+def _records(scope: Scope, patient: str) -> str:
+    """Return the records of the person of a patient, as an array. Nearly always that one: who is not linked to another, of
+    whom no more is asked.
+    """
+    link = scope.name("k")
+    linked = f"exists (select from same_person {link} where {link}.patient = {patient})"
+    return f"(case when {linked} then records_of({patient}) else array[{patient}] end)"
 
 
 def _way(scope: Scope, way: Way, alias: str, resource_type: str, holds: Holds) -> str:
@@ -73,10 +89,8 @@ def _test(scope: Scope, test: Test, patient: str, resource_type: str) -> str:
     """Return the condition that one test holds of the patient in an SQL expression; null counts as no."""
     put = scope.put
     match test:
-        case Owner() if test.also:
-            return f"({patient} = any({put([test.patient, *test.also], 'bigint[]')}))"
         case Owner():
-            return f"({patient} = {put(test.patient, 'bigint')})"
+            return f"({in_record(scope, patient, test.patient)})"
         case Ownerless():
             return f"({patient} is null)"
         case Related():
@@ -87,13 +101,13 @@ def _test(scope: Scope, test: Test, patient: str, resource_type: str) -> str:
             else:
                 stands += f" and {name}.ends > {put(test.at, 'timestamptz')} and {name}.category <= {int(test.least)}"
             return (
-                f"exists (select from relation {name} where {name}.patient = {patient}"
+                f"exists (select from relation {name} where {name}.patient = any({_records(scope, patient)})"
                 f" and {name}.organisation = {_agents(scope, test.agents)} and {stands} offset 0)"
             )
         case Empowered():
             name, at = scope.name("m"), put(test.at, "timestamptz")
             empowered = (
-                f"exists (select from mandate {name} where {name}.patient = {patient}"
+                f"exists (select from mandate {name} where {name}.patient = any({_records(scope, patient)})"
                 f" and {name}.actor = {_agents(scope, test.agents)} and {name}.power = '{test.power.value}'"
                 f" and ({name}.type is null or {name}.type = {scope.type(resource_type)})"
                 f" and {name}.starts <= {at} and {name}.ends > {at} offset 0)"
@@ -101,8 +115,10 @@ def _test(scope: Scope, test: Test, patient: str, resource_type: str) -> str:
             if test.after is None:
                 return empowered
             born = scope.name("b")
-            young = f"{born}.patient = {patient} and {born}.day > {put(test.after, 'date')}"
-            return f"({empowered} and exists (select from born {born} where {young} offset 0))"
+            birthdays = (
+                f"select min({born}.day) from born {born} where {born}.patient = any({_records(scope, patient)})"
+            )
+            return f"({empowered} and ({birthdays}) > {put(test.after, 'date')})"
 
 
 def _unless(scope: Scope, one: Unless, alias: str, patient: str, resource_type: str) -> str:
@@ -114,7 +130,7 @@ def _unless(scope: Scope, one: Unless, alias: str, patient: str, resource_type: 
     if one.professional:
         shut = f"({name}.actor is null or {shut})"
     return (
-        f"exists (select from block {name} where {name}.patient = {patient} and {shut}"
+        f"exists (select from block {name} where {name}.patient = any({_records(scope, patient)}) and {shut}"
         f" and {name}.starts <= {at} and {name}.ends > {at}"
         f" and ({name}.document is null or {name}.document = {alias}.own)"
         f" and ({name}.low is null or {alias}.low is null"
@@ -143,7 +159,7 @@ def _sourced(scope: Scope, block: str, alias: str, resource_type: str) -> str:
         parts.append(
             f"({alias}.tokens && array(select {place}.own # p from relation e join resource {place} on {current},"
             f" unnest(array[{keys}]::bigint[]) p"
-            f" where e.patient = {block}.patient and e.organisation = any({sources}))) is true"
+            f" where e.patient = any({_records(scope, f'{block}.patient')}) and e.organisation = any({sources}))) is true"
         )
     return f"({' or '.join(parts)})"
 

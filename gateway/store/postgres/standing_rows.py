@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.search.indexed import reference_parameter
-from gateway.search.standing import Block, Born, Known, Mandate, Relation, Sharer, Standing
+from gateway.search.standing import Block, Born, Known, Mandate, Relation, Same, Sharer, Standing
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection
 
@@ -23,6 +23,7 @@ _COLUMNS: Final[Mapping[type[Standing], tuple[str, tuple[str, ...]]]] = {
     Mandate: ("mandate", ("rid", "patient", "actor", "power", "type", "starts", "ends")),
     Known: ("known", ("rid", "name", "also")),
     Born: ("born", ("rid", "patient", "day")),
+    Same: ("same_person", ("rid", "patient", "other", "mutual")),
     Sharer: ("sharer", ("rid", "patient")),
 }
 
@@ -67,5 +68,7 @@ def _row(rid: int, fact: Standing, types: Mapping[str, int]) -> tuple[Any, ...]:
             return (rid, fact.name, fact.also)
         case Born():
             return (rid, fact.patient, fact.day)
+        case Same():
+            return (rid, fact.patient, fact.other, fact.mutual)
         case Sharer():
             return (rid, fact.patient)
