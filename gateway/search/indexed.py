@@ -82,6 +82,17 @@ class Measure(NamedTuple):
     """As displayed; a search for `5.4||mmHg` asks for code or unit."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """Words that tokens tell of: a resource of the type that has the token may have the word in a text of the parameter
+    ('' a text that no code stands for). The same text makes the same object, so that what is known is seen at once.
+    """
+
+    type: str
+    rows: tuple[tuple[str, int, str], ...]
+    """(parameter, token, word), the word folded."""
+
+
 @dataclass(slots=True)
 class Index:
     """What a resource is found by. The store has columns for `patient`, `code` and the main date, an array for the
@@ -107,3 +118,5 @@ class Index:
     """A bit for each parameter of the type that has a value, by `parameters.Parameters.bit`: what `:missing` asks."""
     standing: tuple[Standing, ...] = ()
     """What it says of who may see what."""
+    told: list[Told] = field(default_factory=list)
+    """Of which words its tokens tell (`words`)."""

@@ -30,7 +30,7 @@ from gateway.store.port import Page, Version
 from gateway.store.postgres import search_former as former
 from gateway.store.postgres import search_order as orders
 from gateway.store.postgres import search_snapshot as snapshot
-from gateway.store.postgres import search_sql
+from gateway.store.postgres import search_sql, search_texts
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.frequencies import Frequencies
 from gateway.store.postgres.indexing import Indexing
@@ -178,12 +178,13 @@ class Searches:
         query = replace(query, terms=await settled(query.terms, ids))
         if _indexed(query):
             return await self.on(connection, query)
+        texts = await search_texts.look(connection, self._indexing.words, query.terms, query.type)
         rows: list[Row] = []
         if query.count:
-            rows = await Recheck(query).found(fetch, _after, query.count + 1)
+            rows = await Recheck(query, texts).found(fetch, _after, query.count + 1)
         total = None
         if query.total:
-            total = len(await Recheck(replace(query, after=None)).found(count, _after, SCAN_MAX))
+            total = len(await Recheck(replace(query, after=None), texts).found(count, _after, SCAN_MAX))
         if as_of is not None and query.sight is None and (query.as_of is not None or fetched > 1):
             return await self._joined(connection, replace(query, as_of=as_of), as_of, rows, total)
         return _page(query, rows, total, as_of)

@@ -17,7 +17,6 @@ from gateway.errors import TooCostly
 from gateway.formats import json
 from gateway.model import Resource
 from gateway.search import match, parameters
-from gateway.search.parameters import Kind
 from gateway.search.query import (
     After,
     AllTerm,
@@ -25,7 +24,6 @@ from gateway.search.query import (
     ChainTerm,
     CompositeTerm,
     HasTerm,
-    How,
     IdTerm,
     MissingTerm,
     NearTerm,
@@ -37,12 +35,13 @@ from gateway.search.query import (
     fold,
 )
 from gateway.store.postgres.index_rows import NO_STRINGS
+from gateway.store.postgres.search_texts import ALWAYS as _ALWAYS
+from gateway.store.postgres.search_texts import Texts
 
 SCAN_MAX: Final = 10_000
 """How many bodies one search reads at most, to find out which of them answer it."""
 BETWEEN_MAX: Final = 1_000
 """How many resources in the middle of a chain may answer what no index does."""
-_ALWAYS: Final = AllTerm(())
 _FIRST: Final = 100
 _MOST: Final = 1_000
 _TURN: Final = 50
@@ -70,7 +69,7 @@ def indexed(term: Term) -> bool:
             return True
 
 
-def implied(term: Term, resource_type: str) -> Term:
+def implied(term: Term, resource_type: str, texts: Texts) -> Term:
     """Return what follows from a term and has an index; in the end, nothing."""
     if indexed(term):
         return term
@@ -82,22 +81,13 @@ def implied(term: Term, resource_type: str) -> Term:
                 tuple(AllTerm(tuple(one for one in row if not isinstance(one, MissingTerm))) for row in rows)
             )
         case AllTerm():
-            return AllTerm(tuple(implied(one, resource_type) for one in term.terms))
+            return AllTerm(tuple(implied(one, resource_type, texts) for one in term.terms))
         case AnyTerm():
-            return AnyTerm(tuple(implied(one, resource_type) for one in term.terms))
+            return AnyTerm(tuple(implied(one, resource_type, texts) for one in term.terms))
         case TextTerm():
-            return _part_of(term, resource_type)
+            return texts.get(term, _ALWAYS)
         case _:
             return _ALWAYS
-
-
-def _part_of(term: TextTerm, resource_type: str) -> Term:
-    """Return what follows from `:text` of a string: its texts have the one asked for somewhere."""
-    known = parameters.of(resource_type).get(term.parameter)
-    if known is None or known.kind is not Kind.STRING or term.parameter in parameters.TEXTS:
-        return _ALWAYS
-    parts = tuple(StringTerm(name, term.values, How.CONTAINS) for name in known.stored_as)
-    return parts[0] if len(parts) == 1 else AnyTerm(parts)
 
 
 def _name(term: Term) -> str:
@@ -144,6 +134,8 @@ class Recheck:
     """One search with terms that bodies decide; all chains are `settled`."""
 
     query: Query
+    texts: Texts
+    """What follows from what is asked of texts."""
     told: list[Term] = field(default_factory=list)
     """Parts that need other resources than the one judged: SQL answers them beside it."""
     asked: list[Term] = field(default_factory=list)
@@ -155,7 +147,7 @@ class Recheck:
         self.asked = [term for term in query.terms if not indexed(term)]
         for term in self.asked:
             self._tell(term)
-        narrowed = tuple(implied(term, query.type) for term in query.terms)
+        narrowed = tuple(implied(term, query.type, self.texts) for term in query.terms)
         self.narrowed = replace(query, terms=tuple(term for term in narrowed if term != _ALWAYS), total=False)
 
     def _tell(self, term: Term) -> None:
