@@ -29,7 +29,7 @@ ANY_TEXT: Final = ""
 BEGINNING: Final = 3
 """How many characters of a word that is not told have a token."""
 NOT_TEXT: Final = frozenset({"id", "reference", "resourceType", "system", "url", "versionId", "data", "hash"})
-"""Elements that hold no text for a reader: names and addresses of resources, binary content."""
+"""Strings that hold no text for a reader: names and addresses of resources, binary content."""
 SAID: Final = frozenset({"text", "display"})
 """Elements that are text whatever they look like."""
 _TAG: Final = re.compile(r"<[^<>]*>")
@@ -41,21 +41,19 @@ _WORD_MAX: Final = 40
 """Longer words are not told either: no word of a language, and the dictionary is an index."""
 
 
-def texts(value: Any) -> Iterable[str]:
-    """Yield the texts in a resource or element, as written; of a narrative without its tags."""
+def texts(value: Any, name: str = "") -> Iterable[str]:
+    """Yield the texts in a resource or element of this name, as written; of a narrative without its tags."""
     if isinstance(value, str):
-        yield value
+        if name == "div":
+            yield plain(value)
+        elif name in SAID or not (name in NOT_TEXT or _NO_TEXT.fullmatch(value)):
+            yield value
     elif isinstance(value, list):
         for one in value:
-            yield from texts(one)
+            yield from texts(one, name)
     elif isinstance(value, dict):
-        for name, one in value.items():
-            if name in NOT_TEXT:
-                continue
-            if name == "div" and isinstance(one, str):
-                yield plain(one)
-            elif name in SAID or not isinstance(one, str) or not _NO_TEXT.fullmatch(one):
-                yield from texts(one)
+        for below, one in value.items():
+            yield from texts(one, below)
 
 
 def plain(div: str) -> str:
@@ -99,8 +97,6 @@ def parameters_of(parameter: Parameter) -> list[str] | None:
 
 
 _CODED: Final = frozenset({"CodeableConcept", "Coding", "code"})
-
-
 _TEXTED: Final = _CODED | {"Identifier", "ContactPoint", "boolean", "Truth"}
 
 
@@ -139,7 +135,7 @@ def _plan(resource_type: str) -> Mapping[str, _Place]:
 class _Noting:
     """Walks one resource."""
 
-    __slots__ = ("kind", "tokens", "told")
+    __slots__ = ("kind", "told", "tokens")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -149,51 +145,56 @@ class _Noting:
     def element(self, element: Mapping[str, Any], plan: Mapping[str, _Place]) -> None:
         """Note what stands in an element; `plan` has the places below it."""
         for name, value in element.items():
-            if name in NOT_TEXT:
-                continue
+            place = plan.get(name) if plan else None
             if type(value) is str:
-                self.text(name, value, plan.get(name))
-            elif type(value) is dict or type(value) is list:
-                place = plan.get(name)
-                for one in value if type(value) is list else (value,):
+                if name not in NOT_TEXT:
+                    self.text(name, value, place)
+            elif type(value) is dict:
+                if place is not None:
+                    self.placed(value, place)
+                elif len(value) > 1 or type(value.get("reference")) is not str:
+                    self.element(value, _NOWHERE)
+            elif type(value) is list:
+                for one in value:
                     if type(one) is dict:
-                        if place is None:
-                            if len(one) > 1 or "reference" not in one:
-                                self.element(one, _NOWHERE)
-                        elif place.type == "CodeableConcept":
-                            self.concept(one, place.names)
-                        elif place.type == "Coding":
-                            self.codings((one,), None, place.names)
+                        if place is not None:
+                            self.placed(one, place)
                         else:
-                            self.element(one, place.below)
-                    elif type(one) is str:
+                            self.element(one, _NOWHERE)
+                    elif type(one) is str and name not in NOT_TEXT:
                         self.text(name, one, place)
 
     def text(self, name: str, value: str, place: _Place | None) -> None:
         """Note a text that no Coding or CodeableConcept is around."""
         if place is not None and place.type == "code":
-            found = _coded(self.kind, place.names, ((value, None),), None)
+            self.say(_coded(self.kind, place.names, ((value, None),), None))
         elif len(value) > _REMEMBERED_MAX or name == "div":
-            found = _said(self.kind, (), plain(value) if name == "div" else value)
-        elif name in SAID or not _NO_TEXT.fullmatch(value):
-            found = _loose(self.kind, (), value)
+            self.say(_said(self.kind, (), plain(value) if name == "div" else value))
+        elif value[:1] not in _OF_NO_TEXT or name in SAID or not _NO_TEXT.fullmatch(value):
+            self.say(_loose(self.kind, (), value))
+
+    def placed(self, value: Mapping[str, Any], place: _Place) -> None:
+        """Note an element that may be a token parameter's, or have such below it."""
+        names = place.names
+        if place.type == "CodeableConcept":
+            codings, text = value.get("coding"), value.get("text")
+            self.codings(codings if type(codings) is list else (), text if type(text) is str else None, names)
+            if len(value) > (codings is not None) + (text is not None):
+                self.element({name: one for name, one in value.items() if name not in _OF_CONCEPT}, _NOWHERE)
+        elif place.type == "Coding":
+            self.codings((value,), None, names)
         else:
-            return
-        self.say(found)
+            self.element(value, place.below)
 
-    def concept(self, concept: Mapping[str, Any], names: tuple[str, ...]) -> None:
-        """Note a CodeableConcept."""
-        codings, text = concept.get("coding", ()), concept.get("text")
-        self.codings(codings, text, names)
-        if len(concept) > ("coding" in concept) + ("text" in concept):
-            self.element({name: one for name, one in concept.items() if name not in {"coding", "text"}}, _NOWHERE)
-
-    def codings(self, codings: Iterable[Mapping[str, Any]], text: str | None, names: tuple[str, ...]) -> None:
+    def codings(self, codings: Iterable[Any], text: str | None, names: tuple[str, ...]) -> None:
         """Note Codings, and the text beside them."""
         coded: list[tuple[str, str | None]] = []
         for coding in codings:
+            if type(coding) is not dict:
+                continue
             code, display = coding.get("code"), coding.get("display")
-            if code is not None:
+            display = display if type(display) is str else None
+            if type(code) is str:
                 coded.append((code, display))
             elif display is not None:
                 self.say(_loose(self.kind, names, display))
@@ -216,7 +217,10 @@ class _Noting:
 
 _Said = tuple[tuple[int, ...], Told | None]
 """The tokens that a text adds, and what is told of it."""
+_OF_CONCEPT: Final = frozenset({"coding", "text"})
 _OF_CODING: Final = frozenset({"system", "code", "display"})
+_OF_NO_TEXT: Final = frozenset("0123456789hu")
+"""How a whole string that is no text begins."""
 _REMEMBERED_MAX: Final = 200
 """Longer texts are a narrative's or a note's, and not said again."""
 
