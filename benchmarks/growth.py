@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime as dt
+import gc
+import itertools
 import json
 import os
 import random
@@ -41,7 +42,6 @@ from gateway.store.port import Edit
 from gateway.store.postgres.store import PostgresStore
 from gateway.store.postgres.totals import Totals
 
-START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _BATCH = 1000
 _QUESTIONS = 8
 """How many questions of a shape are asked in a round."""
@@ -69,10 +69,12 @@ async def fill(url: str, people: Population, patients: int) -> float:
     """Write the population; return the resources a second."""
     made = store(url)
     await made.start()
+    gc.disable()
     began, count = time.monotonic(), 0
     waiting: list[Edit] = []
     under_way: asyncio.Task[Any] | None = None
-    for resource in (one for group in (people.shared, *map(people.copy, range(patients))) for one in group):
+    resources = itertools.chain(people.shared, itertools.chain.from_iterable(map(people.copy, range(patients))))
+    for resource in resources:
         body = bodies.prepare(resource)
         digest, index = bodies.content_digest(body), extract(resource)
         waiting.append(Edit(resource["resourceType"], resource["id"], body, digest, index=index, expect=0))
@@ -88,6 +90,7 @@ async def fill(url: str, people: Population, patients: int) -> float:
     if waiting:
         await made.write(waiting)
     seconds = time.monotonic() - began
+    gc.enable()
     await made.stop()
     connection = await asyncpg.connect(url)
     try:

@@ -12,7 +12,7 @@ import hashlib
 import unicodedata
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:  # `standing` hashes as this module says
     from gateway.search.standing import Standing
@@ -39,6 +39,17 @@ def reference(parameter: str, target: str) -> int:
     the token that whatever refers to it by that parameter holds.
     """
     return own(target) ^ reference_parameter(parameter)
+
+
+WORDS: Final = 1 << 24
+"""Tokens of words are below this and not negative: what looks for references among tokens passes over them. That another
+token is so small is as likely as that two tokens are the same.
+"""
+
+
+def word_token(kind: str, word: str) -> int:
+    """Return the token of a word that no code stands for (`words`): 24 bits; two words may have the same."""
+    return _hash("word", kind, word) % WORDS
 
 
 @functools.lru_cache(maxsize=1 << 13)

@@ -8,6 +8,9 @@ little, and `match` decides: what a text is says `stated.content`, and that both
 
 Words that may be a number of somebody are not told by anything: of them a resource has a token of their first three
 characters, `beginning`.
+
+What all resources of a type say of a code is known by the same means (`systems_of`, `MISSING`): in which systems a code
+stands, and whether an element of one code is ever missing.
 """
 
 from __future__ import annotations
@@ -21,11 +24,14 @@ from typing import Any, Final
 
 from gateway.model import Resource
 from gateway.search import parameters
-from gateway.search.indexed import Index, Told, fold, token
+from gateway.search.indexed import Index, Told, fold, token, word_token
 from gateway.search.parameters import Kind, Parameter
 
+NARRATIVE: Final = "_text"
 ANY_TEXT: Final = ""
 """As the parameter of a Told: a text that no code stands for."""
+MISSING: Final = " missing"
+"""As a word, which no text has: a resource of the type lacks the parameter."""
 BEGINNING: Final = 3
 """How many characters of a word that is not told have a token."""
 NOT_TEXT: Final = frozenset({"id", "reference", "resourceType", "system", "url", "versionId", "data", "hash"})
@@ -66,6 +72,9 @@ def note(resource: Resource, index: Index) -> None:
     kind = resource["resourceType"]
     made = _Noting(kind)
     made.element(resource, _plan(kind))
+    for name, element in _single(kind):
+        if element not in resource:
+            made.told.append(_lacking(kind, name))
     index.tokens += dict.fromkeys(made.tokens)
     index.told += made.told
 
@@ -81,19 +90,37 @@ def beginning(word: str) -> int | None:
     return _beginning(word[:BEGINNING]) if len(word) >= BEGINNING else None
 
 
+def systems_of(code: int) -> str:
+    """Return the word, which no text has, under which the tokens of a code of the parameter `code` in each of its systems
+    stand.
+    """
+    return f" {code}"
+
+
+def all_told(parameter: Parameter) -> bool:
+    """Say whether every value of a token parameter is told: then what is not known of it is nowhere."""
+    return all(place.type in _CODED and place.steps and not _where(place) for place in parameter.paths)
+
+
+def single(resource_type: str, parameter: Parameter) -> bool:
+    """Say whether a resource says one code of a parameter at most, and whether it lacks it is told."""
+    return any(name == parameter.name for name, _ in _single(resource_type))
+
+
 def parameters_of(parameter: Parameter) -> list[str] | None:
     """Return the parameters whose Tolds a question goes by: all (an empty list) for `_content`, None where texts of it
     may be told by nothing.
     """
     if parameter.name == "_content":
         return []
+    if parameter.name == NARRATIVE:
+        return [NARRATIVE]
     types = {place.type for place in parameter.paths}
-    if parameter.name == "_text" or (parameter.kind is Kind.REFERENCE and types <= {"Reference", "Resource"}):
+    if parameter.kind is Kind.REFERENCE and types <= {"Reference", "Resource"}:
         return [ANY_TEXT]
     if parameter.kind is not Kind.TOKEN or not types <= _TEXTED:
         return None
-    coded = all(place.type in _CODED and not _where(place) for place in parameter.paths)
-    return list(parameter.stored_as) if coded else [*parameter.stored_as, ANY_TEXT]
+    return list(parameter.stored_as) if all_told(parameter) else [*parameter.stored_as, ANY_TEXT]
 
 
 _CODED: Final = frozenset({"CodeableConcept", "Coding", "code"})
@@ -132,10 +159,27 @@ def _plan(resource_type: str) -> Mapping[str, _Place]:
     return root.below
 
 
+@functools.cache
+def _single(resource_type: str) -> list[tuple[str, str]]:
+    """Return (parameter, element) of those whose one value is a code at the root."""
+    found = []
+    for one in parameters.of(resource_type).stored():
+        if one.kind is Kind.TOKEN and len(one.paths) == 1 and one.paths[0].type == "code" and not _where(one.paths[0]):
+            steps = one.paths[0].steps
+            if len(steps) == 1 and not steps[0].repeats:
+                found.append((one.name, steps[0].name))
+    return found
+
+
+@functools.cache
+def _lacking(kind: str, name: str) -> Told:
+    return Told(kind, ((name, 0, MISSING),))
+
+
 class _Noting:
     """Walks one resource."""
 
-    __slots__ = ("kind", "told", "tokens")
+    __slots__ = ("kind", "tokens", "told")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -167,9 +211,11 @@ class _Noting:
     def text(self, name: str, value: str, place: _Place | None) -> None:
         """Note a text that no Coding or CodeableConcept is around."""
         if place is not None and place.type == "code":
-            self.say(_coded(self.kind, place.names, ((value, None),), None))
-        elif len(value) > _REMEMBERED_MAX or name == "div":
-            self.say(_said(self.kind, (), plain(value) if name == "div" else value))
+            self.say(_coded(self.kind, place.names, ((value, None, None),), None))
+        elif name == "div":
+            self.say(_narrated(self.kind, value))
+        elif len(value) > _REMEMBERED_MAX:
+            self.say(_said(self.kind, (), value))
         elif value[:1] not in _OF_NO_TEXT or name in SAID or not _NO_TEXT.fullmatch(value):
             self.say(_loose(self.kind, (), value))
 
@@ -188,14 +234,14 @@ class _Noting:
 
     def codings(self, codings: Iterable[Any], text: str | None, names: tuple[str, ...]) -> None:
         """Note Codings, and the text beside them."""
-        coded: list[tuple[str, str | None]] = []
+        coded: list[_Coding] = []
         for coding in codings:
             if type(coding) is not dict:
                 continue
             code, display = coding.get("code"), coding.get("display")
             display = display if type(display) is str else None
             if type(code) is str:
-                coded.append((code, display))
+                coded.append((code, display, coding.get("system", "") if "code" in names else None))
             elif display is not None:
                 self.say(_loose(self.kind, names, display))
             if len(coding) > ("system" in coding) + (code is not None) + (display is not None):
@@ -215,6 +261,8 @@ class _Noting:
             self.told.append(told)
 
 
+_Coding = tuple[str, str | None, str | None]
+"""(code, display, system); the system where it is to be told."""
 _Said = tuple[tuple[int, ...], Told | None]
 """The tokens that a text adds, and what is told of it."""
 _OF_CONCEPT: Final = frozenset({"coding", "text"})
@@ -226,13 +274,13 @@ _REMEMBERED_MAX: Final = 200
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def _coded(kind: str, names: tuple[str, ...], codings: tuple[tuple[str, str | None], ...], text: str | None) -> _Said:
+def _coded(kind: str, names: tuple[str, ...], codings: tuple[_Coding, ...], text: str | None) -> _Said:
     """Return what is noted of the codes and displays of an element, and of the text beside them. A code is told whatever
     it looks like: it is a terminology's, nobody's own.
     """
     rows: dict[tuple[str, int, str], None] = {}
     tokens: list[int] = []
-    for place, (code, display) in enumerate(codings):
+    for place, (code, display, system) in enumerate(codings):
         words = [word[:_WORD_MAX] for word in fold(code).split()]
         for beside in (display, text if place == 0 else None):
             if beside is not None:
@@ -240,6 +288,8 @@ def _coded(kind: str, names: tuple[str, ...], codings: tuple[tuple[str, str | No
                 words += more
                 tokens += rest
         rows |= {(name, token(name, None, code), word): None for name in names for word in words}
+        if system is not None:
+            rows["code", token("code", system, code), systems_of(token("code", None, code))] = None
     return tuple(tokens), Told(kind, tuple(rows)) if rows else None
 
 
@@ -249,9 +299,16 @@ def _said(kind: str, names: tuple[str, ...], text: str, code: str | None = None)
     if code is not None:
         rows = tuple((name, token(name, None, code), word) for name in names for word in words)
         return rest, Told(kind, rows) if rows else None
-    own = [(word, token("word", None, word)) for word in words]
+    own = [(word, word_token(ANY_TEXT, word)) for word in words]
     rows = tuple((name, at, word) for name in (ANY_TEXT, *names) for word, at in own)
     return (*(at for _, at in own), *rest), Told(kind, rows) if rows else None
+
+
+def _narrated(kind: str, div: str) -> _Said:
+    """Return what is noted of a narrative: its words have tokens of their own, by which `_text` asks."""
+    words, rest = _words(plain(div))
+    rows = tuple((NARRATIVE, word_token(NARRATIVE, word), word) for word in words)
+    return (*(at for _, at, _ in rows), *rest), Told(kind, rows) if rows else None
 
 
 _loose = functools.lru_cache(maxsize=1 << 14)(_said)
@@ -275,4 +332,4 @@ def _number(text: str) -> bool:
 
 
 def _beginning(characters: str) -> int:
-    return token("word", "beginning", characters)
+    return word_token("beginning", characters)

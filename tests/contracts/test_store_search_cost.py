@@ -26,7 +26,7 @@ from tests.contracts.stores import raw
 
 SMALL, LARGE = 80, 640
 """Patients of the two stores."""
-PAGES_BESIDE = 80
+PAGES_BESIDE = 90
 """What a tree that is one level deeper may cost, and a walk past some that do not answer instead of looking all up."""
 UCUM = "http://unitsofmeasure.org"
 FAMILIES = [

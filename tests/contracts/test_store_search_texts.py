@@ -138,7 +138,9 @@ async def test_a_word_of_too_many_codes_is_judged_by_the_bodies(store, monkeypat
 async def test_the_dictionary_says_each_word_once(database, schema, store):
     await put(store, *(condition(f"c{n}", "Hypertension") for n in range(20)))
     async with raw(database.url, schema) as connection:
-        rows = await connection.fetch("select word, count(*) from word group by word order by word")
+        rows = await connection.fetch(
+            "select word, count(*) from word where word not like ' %' group by word order by word"
+        )
     assert {row["word"]: row["count"] for row in rows} == {"38341003": 1, "hypertension": 1}
 
 

@@ -119,7 +119,7 @@ def test_no_number_of_somebody_is_told():
         for word in stated.fold(code).split()
     }
     for kind, parameter, word in dictionary():
-        if sum(map(str.isdigit, word)) > 3:
+        if not word.startswith(" ") and sum(map(str.isdigit, word)) > 3:
             assert parameter != words.ANY_TEXT, (kind, word)
             assert word in codes, (kind, parameter, word)
 
@@ -134,7 +134,7 @@ PERSON = {
 
 def test_a_number_in_a_text_is_found_and_not_told():
     index = extract(PERSON)
-    told_words = {word for one in index.told for _, _, word in one.rows}
+    told_words = {word for one in index.told for _, _, word in one.rows if not word.startswith(" ")}
     assert {"hypertension", "forhøjet", "blodtryk,", "bodilsen", "38341003"} <= told_words
     digits = {word for word in told_words if re.search("[0-9]", word)}
     assert digits == {"38341003"}

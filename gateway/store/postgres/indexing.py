@@ -13,7 +13,7 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.formats import json
-from gateway.search import parameters, stating
+from gateway.search import parameters, stating, words
 from gateway.search.parameters import Kind
 from gateway.search.query import Index, own
 from gateway.store.postgres import standing_rows, statements, vocabulary
@@ -155,7 +155,7 @@ def names() -> set[str]:
         parameter.name
         for resource_type in parameters.types()
         for parameter in parameters.of(resource_type).all()
-        if parameter.kind in _WITH_ROWS
+        if parameter.kind in _WITH_ROWS or parameter.name == words.NARRATIVE
     }
 
 

@@ -1,4 +1,4 @@
-"""What no index answers: texts, places, composites. SQL narrows by what follows from them, the bodies decide.
+"""What no index answers whole: texts, places, composites. SQL narrows by what follows from them, the bodies decide.
 
 `search.match` judges each candidate, in the order asked for, until the page is full; so pages and totals are as right as
 those of any other search. How many bodies one search may read is limited (`SCAN_MAX`): beyond it the question is refused
@@ -43,6 +43,9 @@ SCAN_MAX: Final = 10_000
 BETWEEN_MAX: Final = 1_000
 """How many resources in the middle of a chain may answer what no index does."""
 _FIRST: Final = 100
+"""How many bodies are read at first to fill a page, where most may not answer."""
+_BESIDE: Final = 4
+"""How many more than the page are, where nearly all do."""
 _MOST: Final = 1_000
 _TURN: Final = 50
 """How many bodies are judged in one turn of the loop."""
@@ -140,6 +143,8 @@ class Recheck:
     """Parts that need other resources than the one judged: SQL answers them beside it."""
     asked: list[Term] = field(default_factory=list)
     narrowed: Query = field(init=False)
+    sure: bool = field(init=False)
+    """Whether nearly all that the index leaves answer: it tells of the words that are asked for."""
     read: int = 0
 
     def __post_init__(self) -> None:
@@ -147,6 +152,7 @@ class Recheck:
         self.asked = [term for term in query.terms if not indexed(term)]
         for term in self.asked:
             self._tell(term)
+        self.sure = all(isinstance(term, TextTerm) and self.texts.get(term, _ALWAYS) != _ALWAYS for term in self.asked)
         narrowed = tuple(implied(term, query.type, self.texts) for term in query.terms)
         self.narrowed = replace(query, terms=tuple(term for term in narrowed if term != _ALWAYS), total=False)
 
@@ -165,7 +171,8 @@ class Recheck:
     async def found(self, fetch: Fetch, after: Next, limit: int) -> list[Row]:
         """Return the first rows, at most `limit`, from where the query's page starts. Raises TooCostly."""
         rows: list[Row] = []
-        query = replace(self.narrowed, count=max(_FIRST, 2 * limit) if limit < _MOST else _MOST)
+        first = limit + _BESIDE if self.sure else max(_FIRST, 2 * limit)
+        query = replace(self.narrowed, count=min(first, _MOST))
         while True:
             batch = await fetch(query, self.told)
             more, batch = len(batch) > query.count, batch[: query.count]
