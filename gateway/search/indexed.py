@@ -12,7 +12,7 @@ import hashlib
 import unicodedata
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:  # `standing` hashes as this module says
     from gateway.search.standing import Standing
@@ -39,6 +39,17 @@ def reference(parameter: str, target: str) -> int:
     the token that whatever refers to it by that parameter holds.
     """
     return own(target) ^ reference_parameter(parameter)
+
+
+WORDS: Final = 1 << 24
+"""Tokens of words are below this and not negative: what looks for references among tokens passes over them. That another
+token is so small is as likely as that two tokens are the same.
+"""
+
+
+def word_token(kind: str, word: str) -> int:
+    """Return the token of a word that no code stands for (`words`): 24 bits; two words may have the same."""
+    return _hash("word", kind, word) % WORDS
 
 
 @functools.lru_cache(maxsize=1 << 13)
@@ -82,6 +93,17 @@ class Measure(NamedTuple):
     """As displayed; a search for `5.4||mmHg` asks for code or unit."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """Words that tokens tell of: a resource of the type that has the token may have the word in a text of the parameter
+    ('' a text that no code stands for). The same text makes the same object, so that what is known is seen at once.
+    """
+
+    type: str
+    rows: tuple[tuple[str, int, str], ...]
+    """(parameter, token, word), the word folded."""
+
+
 @dataclass(slots=True)
 class Index:
     """What a resource is found by. The store has columns for `patient`, `code` and the main date, an array for the
@@ -107,3 +129,5 @@ class Index:
     """A bit for each parameter of the type that has a value, by `parameters.Parameters.bit`: what `:missing` asks."""
     standing: tuple[Standing, ...] = ()
     """What it says of who may see what."""
+    told: list[Told] = field(default_factory=list)
+    """Of which words its tokens tell (`words`)."""

@@ -135,7 +135,7 @@ class MissingTerm:
 
 @dataclass(frozen=True, slots=True)
 class TextTerm:
-    """`parameter:text=…` of a token (text, display) or reference; `_text` and `_content`. No index answers it."""
+    """`parameter:text=…` of a token (text, display) or reference; `_text` and `_content`. An index narrows it (`words`)."""
 
     parameter: str
     values: tuple[str, ...]  # folded

@@ -7,14 +7,12 @@ and `sort_key`. `index` and `leaves` read the same table for speed, and a law sa
 from __future__ import annotations
 
 import datetime as dt
-import html
-import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
 from gateway.model import Resource
-from gateway.search import amounts, parameters, times
+from gateway.search import amounts, parameters, times, words
 from gateway.search.indexed import Measure, fold, reference, token
 from gateway.search.parameters import Kind, Parameter, Place, Step
 from gateway.search.references import literal, names, type_of
@@ -35,7 +33,6 @@ _READ: Final = {
     Kind.SPECIAL: {"BackboneElement"},
 }
 """The data types that a kind of parameter can hold; R4's expressions name a few others (SampledData, Attachment)."""
-_TAG = re.compile(r"<[^<>]*>")
 
 
 def found(parameter: Parameter, resource: Resource) -> Iterator[Found]:
@@ -209,25 +206,14 @@ def narrative(resource: Resource) -> str:
     """Return the text of a resource's narrative, folded."""
     told = resource.get("text")
     div = told.get("div") if isinstance(told, dict) else None
-    return fold(html.unescape(_TAG.sub(" ", div))) if isinstance(div, str) else ""
+    return fold(words.plain(div)) if isinstance(div, str) else ""
 
 
 def content(value: Any) -> str:
-    """Return every text in a resource, folded."""
-    return fold(" ".join(_all_texts(value)))
-
-
-def _all_texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for one in value:
-            yield from _all_texts(one)
-    elif isinstance(value, dict):
-        for name, one in value.items():
-            yield from (
-                [html.unescape(_TAG.sub(" ", one))] if name == "div" and isinstance(one, str) else _all_texts(one)
-            )
+    """Return every text in a resource, folded: what `words.texts` says is one. Ids, references, addresses and dates are
+    none; there are parameters of their own for them.
+    """
+    return fold(" ".join(words.texts(value)))
 
 
 def references(resource: Resource, parameter: str) -> list[str]:

@@ -18,7 +18,7 @@ from gateway.model import Mode
 from gateway.search import parse
 from gateway.search.index import extract
 from gateway.store.port import Batch, Write
-from gateway.store.postgres import search_sql
+from gateway.store.postgres import search_sql, search_texts
 from gateway.store.postgres.search_recheck import implied
 from gateway.store.postgres.store import PostgresStore
 from tests.contracts import stores
@@ -26,12 +26,13 @@ from tests.contracts.stores import raw
 
 SMALL, LARGE = 80, 640
 """Patients of the two stores."""
-PAGES_BESIDE = 80
+PAGES_BESIDE = 90
 """What a tree that is one level deeper may cost, and a walk past some that do not answer instead of looking all up."""
 UCUM = "http://unitsofmeasure.org"
 FAMILIES = [
     first + last for first in ("Jen", "Han", "Niel", "Peder", "Smi", "Bro") for last in ("sen", "berg", "lund", "holm")
 ]
+WORDS = {f"{number}-1": word for number, word in enumerate(["blood", "urine", "spit", "tears", "bile", "lymph", "sweat", "bone", "skin", "hair", "nail", "teeth", "tongue", "ear", "nose", "eye", "lip", "chin", "cheek", "brow"])}  # fmt: skip
 
 
 def people(count):
@@ -55,8 +56,8 @@ def people(count):
             code, value = f"{min(19, int(chance.expovariate(0.3)))}-1", chance.randrange(1000)
             yield {
                 "resourceType": "Observation", "id": f"o{number}-{result}", "status": "final", "subject": patient, "encounter": {"reference": f"Encounter/e{number}-{result % 2}"},
-                "code": {"coding": [{"system": "http://loinc.org", "code": code}]}, "effectiveDateTime": moment(chance),
-                "valueQuantity": {"value": value, "unit": "mg", "system": UCUM, "code": "mg"},
+                "code": {"coding": [{"system": "http://loinc.org", "code": code, "display": f"Glucose {WORDS[code]}"}]}, "effectiveDateTime": moment(chance),
+                "valueQuantity": {"value": value, "unit": "mg", "system": UCUM, "code": "mg"}, "note": [{"text": f"said by {FAMILIES[number % 24]}{number // 4:03}"}],
             }  # fmt: skip
 
 
@@ -94,6 +95,15 @@ SHAPES = {
     "quantity between": ("Observation", lambda n: [("value-quantity", f"ge{n * 20}|{UCUM}|mg"), ("value-quantity", f"lt{n * 20 + 2}|{UCUM}|mg")]),
     "quantity between, whatever unit": ("Observation", lambda n: [("value-quantity", f"ge{n * 20}"), ("value-quantity", f"lt{n * 20 + 2}"), ("_sort", "-date")]),
     "quantity, sorted by": ("Observation", lambda _: [("_sort", "-value-quantity"), ("_count", "5")]),
+    "_content, all": ("Observation", lambda _: [("_content", "glucose"), ("_count", "5")]),
+    "_content, some": ("Observation", lambda n: [("_content", f"{WORDS[f'{n % 9}-1']}"), ("_count", "5")]),
+    "_content, few": ("Observation", lambda n: [("_content", f"{FAMILIES[n % 24]}{n // 4:03}")]),
+    "_content, none": ("Observation", lambda _: [("_content", "zebra")]),
+    "_content, two words that never meet": ("Observation", lambda n: [("_content", f"brow {FAMILIES[0]}000")]),
+    "_content of a chain": ("Observation", lambda n: [("patient._content", f"{FAMILIES[n % 24]}{n // 4:03}")]),
+    "_text, none": ("Observation", lambda _: [("_text", "glucose")]),
+    "code:text": ("Observation", lambda n: [("code:text", WORDS[f"{n % 3}-1"]), ("_sort", "-date"), ("_count", "5")]),
+    "code:text, none": ("Observation", lambda _: [("code:text", "said"), ("_sort", "-date")]),
     "encounters": ("Encounter", lambda n: [("patient", f"Patient/p{n}")]),
     "_has over encounters": ("Encounter", lambda n: [("_has:Observation:encounter:code", f"{n % 3}-1"), ("_count", "5")]),
 }  # fmt: skip
@@ -142,7 +152,8 @@ class Filled:
             await searches._frequencies.look(connection)
             for number in range(3, 36, 4):
                 query = parse.parse(kind, make(number))
-                narrowed = replace(query, terms=tuple(implied(term, kind) for term in query.terms))
+                texts = await search_texts.look(connection, self.store._indexing.words, query.terms, kind)
+                narrowed = replace(query, terms=tuple(implied(term, kind, texts) for term in query.terms))
                 statement = search_sql.page(narrowed, searches._scope())
                 await connection.execute(f"prepare question as {statement.sql}")
                 given = ", ".join(quoted(value) for value in statement.arguments)

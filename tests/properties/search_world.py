@@ -63,16 +63,33 @@ class World:
     def concept(self):
         codings = [("a", LOINC), ("a", NPU), ("b", LOINC), ("c", NPU), ("d", None), ("b|,", NPU)]
         chosen = self.random.sample(codings, self.random.randint(0, 3))
+        displays = {
+            "a": ["Glucose i blod", "Glukose 12345"],
+            "b": ["Blodtryk", "BLØDNING"],
+            "c": ["Blood pressure", "glucose"],
+        }
         return {
-            "coding": [{"code": code, **({"system": system} if system else {})} for code, system in chosen],
-            "text": "x",
+            "coding": [
+                {
+                    "code": code,
+                    **({"system": system} if system else {}),
+                    **(
+                        {"display": self.pick(*displays[code])}
+                        if code in displays and self.random.random() < 0.6
+                        else {}
+                    ),
+                }
+                for code, system in chosen
+            ],
+            "text": self.pick("x", "x", "low glucose", "tryk 120/80, blodtryk", "ring 12345678"),
         }
 
     def subject(self):
         return {
             "reference": self.pick(
                 *PATIENTS, *PATIENTS, "Group/p1", "Device/p2", "https://other.example/Patient/p1", "#x"
-            )
+            ),
+            **({"display": self.pick("Bo Smith", "Sørensen, Anna", "1234-56")} if self.random.random() < 0.3 else {}),
         }
 
     def quantity(self):
@@ -114,7 +131,8 @@ class World:
                 "subject": self.maybe(self.subject, 0.9), "performer": [self.subject()], "issued": self.maybe(lambda: self.pick(*TIMES), 0.2),
                 "encounter": self.maybe(lambda: {"reference": f"Encounter/p{self.random.randrange(12)}"}), "valueQuantity": self.maybe(self.quantity, 0.5),
                 "hasMember": self.maybe(lambda: [{"reference": f"Observation/p{self.random.randrange(20)}"}], 0.3), "valueString": self.maybe(lambda: self.pick("Low blood", "blood low", "BLØD"), 0.2),
-                "valueCodeableConcept": self.maybe(self.concept, 0.3), "component": self.maybe(lambda: [{"code": self.concept(), "valueQuantity": self.quantity()}, {"code": self.concept(), "valueQuantity": self.quantity()}], 0.4),
+                "valueCodeableConcept": self.maybe(self.concept, 0.3), "note": self.maybe(lambda: [{"text": self.pick("early glucose", "Åben 12345678", "b-12 blod")}], 0.3),
+                "text": self.maybe(lambda: {"status": "generated", "div": self.pick("<div>low blod&oslash;</div>", "<div><p>Blood</p>pressure 12345</div>")}, 0.2), "component": self.maybe(lambda: [{"code": self.concept(), "valueQuantity": self.quantity()}, {"code": self.concept(), "valueQuantity": self.quantity()}], 0.4),
                 self.pick("effectiveDateTime", "effectiveInstant"): self.maybe(self.moment, 0.6), "valueDateTime": self.maybe(self.moment, 0.3),
             },
             "Encounter": lambda: {
@@ -123,7 +141,7 @@ class World:
             },
             "Patient": lambda: {
                 "active": self.maybe(lambda: self.pick(True, False)), "birthDate": self.maybe(lambda: self.pick(*DAYS)), "gender": self.pick("male", "female"),
-                "identifier": [{"system": self.pick("s", "t"), "value": self.pick("1", "2", "3")}], "deceasedBoolean": self.maybe(lambda: self.pick(True, False), 0.3),
+                "identifier": [{"system": self.pick("s", "t"), "value": self.pick("1", "2", "3"), "type": {"text": self.pick("record number", "2026")}}], "deceasedBoolean": self.maybe(lambda: self.pick(True, False), 0.3),
                 "name": self.maybe(lambda: [self.name() for _ in range(self.random.randint(1, 2))], 0.9), "address": self.maybe(lambda: [{"city": self.pick("Boston", "Århus"), "line": ["Gade 1"]}]),
                 "generalPractitioner": self.maybe(lambda: [{"reference": "Practitioner/p1"}, {"reference": "Organization/p2"}], 0.5),
                 "telecom": [{"system": self.pick("phone", "email"), "value": self.pick("1", "2")}],

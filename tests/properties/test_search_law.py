@@ -96,6 +96,10 @@ NAMES = [
     "%",
     "_",
 ]
+TEXTS = [
+    "x", "glu", "glucose", "glucose i", "glucose i b", "blod", "blodtryk", "bl", "BLØD", "blood pressure", "low", "early", "12345", "123456", "tryk 120/80, blod", "zebra", "glucose,zebra", "zebra,x", "b-12",
+    "smith", "Sørensen\\, anna", "1234-5", "aben", "åben 123", "p1", "patient", "final",
+]  # fmt: skip
 AMOUNTS = [
     f"{prefix}{number}{unit}" for prefix in ("", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap") for number in ("5.4", "1", "1000", "0.001", "5.40", "-3", "1e3", "100")
     for unit in ("", f"|{UCUM}|mg", f"|{UCUM}|g", f"|{UCUM}|kg", "||mg", "||pills", "|urn:x|g", f"|{UCUM}|mmol/L")
@@ -107,9 +111,9 @@ CHOSEN = {
         "code:not": ["a", f"{LOINC}|a"], "code": [f"{LOINC}|", f"{NPU}|"], "category": [f"{NPU}|"], "subject:Patient.family": NAMES, "patient.identifier": ["1", "s|2"],
         "patient.birthdate": ["ge1990", "lt2026-01-01"], "patient.gender": ["male", "female"], "patient.name:contains": ["mit", "zz"], "encounter.status": ["finished"],
         "encounter.patient.family": NAMES, "encounter.location.name": ["ward"], "has-member.code": ["a", "b"], "_has:Observation:has-member:code": ["a", "c", "zz"],
-        "code-value-quantity": ["a$gt1", "b$le1000", "a$5.4||mg"], "component-code-value-quantity": ["a$gt1", "c$lt5"], "code:text": ["x", "nothing"], "_text": ["blood", "low"],
-        "_content": ["blood", "early"], "_source:below": ["urn:a", "urn:b"], "_profile": ["http://p.example/a"], "_profile:below": ["http://p.example/a", "http://p.example"],
-        "subject:Patient._content": ["boston", "aarhus"], "_filter": ["code eq a or value-quantity gt 5", "status ne final and not (date gt 2026)", "value-string sw low"],
+        "code-value-quantity": ["a$gt1", "b$le1000", "a$5.4||mg"], "component-code-value-quantity": ["a$gt1", "c$lt5"], **dict.fromkeys(["code:text", "combo-code:text", "category:text", "value-concept:text", "_content", "_text"], TEXTS), "subject:text": TEXTS, "performer:text": TEXTS,
+        "status:text": ["fin", "amended", "zebra"], "_source:below": ["urn:a", "urn:b"], "_profile": ["http://p.example/a"], "_profile:below": ["http://p.example/a", "http://p.example"],
+        "subject:Patient._content": ["boston", "aarhus", "smith"], "_filter": ["code eq a or value-quantity gt 5", "status ne final and not (date gt 2026)", "value-string sw low"],
         "patient._has:Encounter:patient:status": ["finished"], "_id": ["p1", "p2,p3"],
     },
     "Encounter": {
@@ -118,14 +122,14 @@ CHOSEN = {
     },
     "Patient": {
         "family": NAMES, "given": ["a", "jo", "bo", "Änne"], "name": NAMES, "family:exact": NAMES, "family:contains": ["mit", "ren", "s" * 65], "name:text": ["smith"], "phonetic": ["smith"],
-        "address": ["bos", "gade"], "address-city:contains": ["ost"], "family:missing": ["true", "false"], "given:missing": ["true"], "_has:Observation:patient:code": ["a", "b", f"{NPU}|c", "zz"],
+        "address": ["bos", "gade"], "address-city:contains": ["ost"], "identifier:text": ["rec", "2026", "zebra"], "_content": TEXTS, "family:missing": ["true", "false"], "given:missing": ["true"], "_has:Observation:patient:code": ["a", "b", f"{NPU}|c", "zz"],
         "_has:Observation:patient:value-quantity": ["gt1", "lt-5"], "_has:Condition:patient:onset-date": ["ge2026"], "_has:Observation:patient:encounter.status": ["finished", "in-progress"],
         "general-practitioner.family": NAMES, "general-practitioner:Practitioner.identifier": ["1", "2"], "gender:not": ["male"], "_has:Appointment:patient:status": ["booked"],
         "_has:Appointment:actor:date": ["ge2026"], "_filter": ['family sw "smi"', "birthdate gt 1990 and gender eq male", 'not (family co "smith")'],
         "_has:Observation:patient:_text": ["blood"], "_has:Encounter:patient:_has:Observation:encounter:code": ["a"],
     },
     "Appointment": {"patient.family": NAMES, "actor:Patient.family": NAMES, "actor:Device.identifier": ["x"], "date:missing": ["true"], "actor:missing": ["false"]},
-    "Condition": {"onset-info": ["ea", "late", "x"], "onset-info:missing": ["true"], "subject:Patient.family": NAMES, "code:text": ["x"], "patient._id": ["p1", "p2"], "onset-date:missing": ["true", "false"]},
+    "Condition": {"onset-info": ["ea", "late", "x"], "onset-info:missing": ["true"], "subject:Patient.family": NAMES, "code:text": TEXTS, "_content": TEXTS, "patient._id": ["p1", "p2"], "onset-date:missing": ["true", "false"]},
     "Practitioner": {"family": NAMES, "name:contains": ["mit"], "_has:Patient:general-practitioner:gender": ["male"]},
     "Location": {"name": ["ward", "å"], "near": ["56.1|10.2|5|km", "55|12|200|km", "0|0|1|m"], "name:exact": ["Ward"], "_has:Encounter:location:status": ["finished"]},
     "RiskAssessment": {"probability": ["0.5", "0.50", "gt0.4", "lt0.2", "ap0.5", "ne0.9", "0.1,0.9"], "probability:missing": ["true"], "patient.family": NAMES},

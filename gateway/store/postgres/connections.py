@@ -79,6 +79,7 @@ class Connections:
 
     def __init__(self, url: str, schema: str, *, size: int, settings: Mapping[str, str] | None = None) -> None:
         self._url = url
+        self._schema = schema
         self._search_path = f'"{schema}"'  # quoted: a schema may be called `user` or `order`
         self._size = size
         self._settings = {**_SETTINGS, **(settings or {}), "search_path": self._search_path}
@@ -86,6 +87,10 @@ class Connections:
         self._free = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         """Taken from the pool and not in use: to give one back and take it again costs as much as a small query."""
+
+    def another(self, size: int, settings: Mapping[str, str]) -> Connections:
+        """Return a pool of its own to the same schema, not open."""
+        return Connections(self._url, self._schema, size=size, settings=settings)
 
     async def open(self) -> None:
         """Connect once, to learn that it works. Raises Unavailable."""

@@ -13,20 +13,22 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.formats import json
-from gateway.search import parameters, stating
+from gateway.search import parameters, stating, words
 from gateway.search.parameters import Kind
 from gateway.search.query import Index, own
-from gateway.store.postgres import standing_rows, statements
+from gateway.store.postgres import standing_rows, statements, vocabulary
 from gateway.store.postgres.connections import Connections
 from gateway.store.postgres.index_rows import IndexRows, grams, unit_of
 from gateway.store.postgres.plan import Extract
 from gateway.store.postgres.units import Units
+from gateway.store.postgres.vocabulary import Vocabulary
 
 LAYOUT: Final = 5
 """Count up when the same resource would be indexed differently: stores are then indexed again at their next start."""
 _SQL = statements.load("index")
 _BATCH: Final = 500
-_WITH_ROWS: Final = frozenset({Kind.DATE, Kind.STRING, Kind.URI, Kind.NUMBER, Kind.QUANTITY})
+_WITH_ROWS: Final = frozenset({Kind.DATE, Kind.STRING, Kind.URI, Kind.NUMBER, Kind.QUANTITY, Kind.TOKEN})
+"""Kinds with rows in tables of their own; of tokens, in the dictionary of words."""
 _NOTHING: Final = Index()
 
 
@@ -44,8 +46,10 @@ class Indexing:
     stating: set[int] = field(default_factory=set)
     """The types whose resources may say who may see what."""
     units: Units = field(init=False)
+    words: Vocabulary = field(init=False)
 
     def __post_init__(self) -> None:
+        self.words = Vocabulary(self.connections.another(1, vocabulary.SETTINGS), self.types, self.parameters)
         self.units = Units(self.connections, self.schema)
 
     async def start(self, connection: asyncpg.Connection[Any]) -> None:
@@ -66,6 +70,11 @@ class Indexing:
         )
         self.stating.update(self.types[name] for name in stating.STATING if name in self.types)
         await self.units.look(connection)
+        await self.words.connections.open()
+
+    async def stop(self) -> None:
+        """Disconnect. Safe to call twice."""
+        await self.words.connections.close()
 
     def tokens(self, type_code: int, index: Index) -> list[int]:
         """Return what stands in the token index: the tokens, and what `:contains` finds strings by."""
@@ -74,7 +83,8 @@ class Indexing:
         return [*index.tokens, *grams(type_code, index.strings, self.addresses)]
 
     async def rows(self, indexed: Sequence[tuple[int, int, Index]]) -> IndexRows:
-        """Return the rows of (rid, type, index); units that are new get their numbers first."""
+        """Return the rows of (rid, type, index); units that are new get their numbers first, words go into the dictionary."""
+        await self.words.learn(told for _, _, index in indexed for told in index.told)
         measures = [measure for _, _, index in indexed for measure in index.measures]
         if measures:
             await self.units.learn(map(unit_of, measures))
@@ -145,7 +155,7 @@ def names() -> set[str]:
         parameter.name
         for resource_type in parameters.types()
         for parameter in parameters.of(resource_type).all()
-        if parameter.kind in _WITH_ROWS
+        if parameter.kind in _WITH_ROWS or parameter.name == words.NARRATIVE
     }
 
 

@@ -28,9 +28,10 @@ from gateway.search.query import (
 from gateway.search.reach import Sight
 from gateway.store.port import Page, Version
 from gateway.store.postgres import search_former as former
+from gateway.store.postgres import search_known as known
 from gateway.store.postgres import search_order as orders
 from gateway.store.postgres import search_snapshot as snapshot
-from gateway.store.postgres import search_sql
+from gateway.store.postgres import search_sql, search_texts
 from gateway.store.postgres.connections import Connection, Connections
 from gateway.store.postgres.frequencies import Frequencies
 from gateway.store.postgres.indexing import Indexing
@@ -84,6 +85,9 @@ class Searches:
             await self._frequencies.look(connection)
         if _asks_quantity(query):
             await self._indexing.units.look(connection)
+        as_asked = query
+        if known.asks(query):
+            query = await known.simpler(connection, self._indexing.words, query)
         if not _indexed(query):
             return await self._rechecked(connection, query)
         rows: Sequence[Row] = []
@@ -91,10 +95,19 @@ class Searches:
             rows = await self._rows(connection, query)
         total = None
         if query.total:
-            total = await self._totals.count(connection, search_sql.total(query, self._scope(query)))
+            total = await self._count(connection, query, as_asked)
         if query.as_of is not None:
             return await self._joined(connection, query, query.as_of, rows, total)
         return _page(query, rows, total, self._as_of(rows))
+
+    async def _count(self, connection: Connection, query: Query, as_asked: Query) -> int:
+        """Return how many answer. What made the question simpler must hold still when they have been counted: the count is
+        remembered.
+        """
+        total = await self._totals.count(connection, search_sql.total(query, self._scope(query)))
+        if query is as_asked or query == await known.simpler(connection, self._indexing.words, as_asked):
+            return total
+        return await self._totals.count(connection, search_sql.total(as_asked, self._scope(query)))
 
     def _as_of(self, rows: Sequence[Row]) -> AsOf | None:
         """Return the state that rows were read from: the time after that, so that nothing in it is younger."""
@@ -178,12 +191,13 @@ class Searches:
         query = replace(query, terms=await settled(query.terms, ids))
         if _indexed(query):
             return await self.on(connection, query)
+        texts = await search_texts.look(connection, self._indexing.words, query.terms, query.type)
         rows: list[Row] = []
         if query.count:
-            rows = await Recheck(query).found(fetch, _after, query.count + 1)
+            rows = await Recheck(query, texts).found(fetch, _after, query.count + 1)
         total = None
         if query.total:
-            total = len(await Recheck(replace(query, after=None)).found(count, _after, SCAN_MAX))
+            total = len(await Recheck(replace(query, after=None), texts).found(count, _after, SCAN_MAX))
         if as_of is not None and query.sight is None and (query.as_of is not None or fetched > 1):
             return await self._joined(connection, replace(query, as_of=as_of), as_of, rows, total)
         return _page(query, rows, total, as_of)
@@ -208,6 +222,7 @@ class Searches:
             and query.count > 0
             and query.as_of is None
             and not query.order
+            and not known.asks(query)
             and not self._frequencies.stale
             and _indexed(query)
             and not _asks_quantity(query)

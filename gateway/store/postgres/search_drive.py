@@ -39,7 +39,7 @@ from gateway.store.postgres import search_reach
 from gateway.store.postgres import search_values as values
 from gateway.store.postgres.index_rows import grams_of, longer, plain
 from gateway.store.postgres.search_scope import Scope, first, main_date, of_patient, one_patient, one_value
-from gateway.store.postgres.search_terms import PATIENT, current, holds, kept_as
+from gateway.store.postgres.search_terms import PATIENT, REFERS, current, holds, kept_as
 
 EVERY = 1_000_000_000
 """As `most`: read all there are, for what is counted."""
@@ -302,7 +302,7 @@ def _by_sources(scope: Scope, term: HasTerm, resource_type: str, most: int, made
     if key == PATIENT:
         targets.append(f"select i.patient # ({key})::bigint as own from {kept} i where i.patient is not null")
     if key != PATIENT or not one_patient(term.type):
-        targets.append(f"select held # ({key})::bigint as own from {kept} i, unnest(i.tokens) held")
+        targets.append(f"select held # ({key})::bigint as own from {kept} i, unnest(i.tokens) held where {REFERS}")
     parts = [
         f"select r.rid from (select distinct own from ({target}) t offset 0) i cross join lateral"
         f" (select r.rid from resource r where r.own = i.own and {of_type} offset 0) r"

@@ -1,4 +1,4 @@
-"""What no index answers: texts, places, composites. SQL narrows by what follows from them, the bodies decide.
+"""What no index answers whole: texts, places, composites. SQL narrows by what follows from them, the bodies decide.
 
 `search.match` judges each candidate, in the order asked for, until the page is full; so pages and totals are as right as
 those of any other search. How many bodies one search may read is limited (`SCAN_MAX`): beyond it the question is refused
@@ -17,7 +17,6 @@ from gateway.errors import TooCostly
 from gateway.formats import json
 from gateway.model import Resource
 from gateway.search import match, parameters
-from gateway.search.parameters import Kind
 from gateway.search.query import (
     After,
     AllTerm,
@@ -25,7 +24,6 @@ from gateway.search.query import (
     ChainTerm,
     CompositeTerm,
     HasTerm,
-    How,
     IdTerm,
     MissingTerm,
     NearTerm,
@@ -37,13 +35,17 @@ from gateway.search.query import (
     fold,
 )
 from gateway.store.postgres.index_rows import NO_STRINGS
+from gateway.store.postgres.search_texts import ALWAYS as _ALWAYS
+from gateway.store.postgres.search_texts import Texts
 
 SCAN_MAX: Final = 10_000
 """How many bodies one search reads at most, to find out which of them answer it."""
 BETWEEN_MAX: Final = 1_000
 """How many resources in the middle of a chain may answer what no index does."""
-_ALWAYS: Final = AllTerm(())
 _FIRST: Final = 100
+"""How many bodies are read at first to fill a page, where most may not answer."""
+_BESIDE: Final = 4
+"""How many more than the page are, where nearly all do."""
 _MOST: Final = 1_000
 _TURN: Final = 50
 """How many bodies are judged in one turn of the loop."""
@@ -70,7 +72,7 @@ def indexed(term: Term) -> bool:
             return True
 
 
-def implied(term: Term, resource_type: str) -> Term:
+def implied(term: Term, resource_type: str, texts: Texts) -> Term:
     """Return what follows from a term and has an index; in the end, nothing."""
     if indexed(term):
         return term
@@ -82,22 +84,13 @@ def implied(term: Term, resource_type: str) -> Term:
                 tuple(AllTerm(tuple(one for one in row if not isinstance(one, MissingTerm))) for row in rows)
             )
         case AllTerm():
-            return AllTerm(tuple(implied(one, resource_type) for one in term.terms))
+            return AllTerm(tuple(implied(one, resource_type, texts) for one in term.terms))
         case AnyTerm():
-            return AnyTerm(tuple(implied(one, resource_type) for one in term.terms))
+            return AnyTerm(tuple(implied(one, resource_type, texts) for one in term.terms))
         case TextTerm():
-            return _part_of(term, resource_type)
+            return texts.get(term, _ALWAYS)
         case _:
             return _ALWAYS
-
-
-def _part_of(term: TextTerm, resource_type: str) -> Term:
-    """Return what follows from `:text` of a string: its texts have the one asked for somewhere."""
-    known = parameters.of(resource_type).get(term.parameter)
-    if known is None or known.kind is not Kind.STRING or term.parameter in parameters.TEXTS:
-        return _ALWAYS
-    parts = tuple(StringTerm(name, term.values, How.CONTAINS) for name in known.stored_as)
-    return parts[0] if len(parts) == 1 else AnyTerm(parts)
 
 
 def _name(term: Term) -> str:
@@ -144,10 +137,14 @@ class Recheck:
     """One search with terms that bodies decide; all chains are `settled`."""
 
     query: Query
+    texts: Texts
+    """What follows from what is asked of texts."""
     told: list[Term] = field(default_factory=list)
     """Parts that need other resources than the one judged: SQL answers them beside it."""
     asked: list[Term] = field(default_factory=list)
     narrowed: Query = field(init=False)
+    sure: bool = field(init=False)
+    """Whether nearly all that the index leaves answer: it tells of the words that are asked for."""
     read: int = 0
 
     def __post_init__(self) -> None:
@@ -155,7 +152,8 @@ class Recheck:
         self.asked = [term for term in query.terms if not indexed(term)]
         for term in self.asked:
             self._tell(term)
-        narrowed = tuple(implied(term, query.type) for term in query.terms)
+        self.sure = all(isinstance(term, TextTerm) and self.texts.get(term, _ALWAYS) != _ALWAYS for term in self.asked)
+        narrowed = tuple(implied(term, query.type, self.texts) for term in query.terms)
         self.narrowed = replace(query, terms=tuple(term for term in narrowed if term != _ALWAYS), total=False)
 
     def _tell(self, term: Term) -> None:
@@ -173,7 +171,8 @@ class Recheck:
     async def found(self, fetch: Fetch, after: Next, limit: int) -> list[Row]:
         """Return the first rows, at most `limit`, from where the query's page starts. Raises TooCostly."""
         rows: list[Row] = []
-        query = replace(self.narrowed, count=max(_FIRST, 2 * limit) if limit < _MOST else _MOST)
+        first = limit + _BESIDE if self.sure else max(_FIRST, 2 * limit)
+        query = replace(self.narrowed, count=min(first, _MOST))
         while True:
             batch = await fetch(query, self.told)
             more, batch = len(batch) > query.count, batch[: query.count]

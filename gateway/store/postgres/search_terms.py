@@ -8,6 +8,7 @@ Every condition is written so that no index is tempted to answer it: what drives
 from __future__ import annotations
 
 from gateway.search import parameters
+from gateway.search.indexed import WORDS
 from gateway.search.query import (
     AllTerm,
     AnyTerm,
@@ -35,6 +36,8 @@ NEVER = "false"
 BESIDE_MAX = 1000
 """How many resources may have a code beside their preferred one to be looked up before anything else."""
 PATIENT = reference_parameter("patient")
+REFERS = f"(held < 0 or held >= {WORDS})"
+"""The condition that a token may be a reference's: it is no word's."""
 
 
 def holds(scope: Scope, term: Term, alias: str, resource_type: str) -> str:
@@ -162,6 +165,6 @@ def kept_as(resource_type: str, name: str, target_type: str) -> int:
 
 def _unfolded(alias: str, key: int) -> str:
     """Return a select of what every token would refer to, were it a reference by this parameter; most are none, and
-    meet no resource.
+    meet no resource. Words are passed over.
     """
-    return f"select held # ({key})::bigint from unnest({alias}.tokens) held"
+    return f"select held # ({key})::bigint from unnest({alias}.tokens) held where {REFERS}"

@@ -126,6 +126,7 @@ class PostgresStore:
         await self._searches.finish()
         await self._bell.stop()
         await self._search_connections.close()
+        await self._indexing.stop()
         await self._connections.close()
 
     async def ready(self) -> None:
