@@ -8,6 +8,7 @@ import secrets
 
 import pytest
 
+from gateway.errors import Unavailable
 from gateway.fhir import body as bodies
 from gateway.fhir.merge import merge
 from gateway.search import parse
@@ -149,3 +150,19 @@ async def test_a_text_of_any_character_is_kept_and_asked_for(store):
     await put(store, condition("a", odd), condition("b", "x", note=[{"text": odd}]))
     assert await found(store, "_content", "\ud7ff\U0010fffe") == ["a", "b"]
     assert await found(store, "_content", "slut") == ["a", "b"]
+
+
+async def test_words_that_a_crash_of_the_database_has_taken_are_written_down_again(database, schema, store):
+    await put(store, condition("a", "Hypertension"))
+    async with raw(database.url) as connection:
+        # what a crash does: words that nothing was flushed behind are gone, and so is every connection
+        await connection.execute(f"delete from {schema}.word")
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and backend_type = 'client backend'"
+            " and query_start is not null"
+        )
+    for _ in range(20):
+        with contextlib.suppress(Unavailable):
+            await put(store, condition("b", "Hypertension"))
+            break
+    assert "b" in await found(store, "code:text", "hypertension")

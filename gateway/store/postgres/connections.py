@@ -84,6 +84,8 @@ class Connections:
         self._size = size
         self._settings = {**_SETTINGS, **(settings or {}), "search_path": self._search_path}
         self._pool: asyncpg.Pool[Any] | None = None
+        self.opened = 0
+        """How often it has connected. After a crash of the database all that is done goes over connections that are new."""
         self._free = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         """Taken from the pool and not in use: to give one back and take it again costs as much as a small query."""
@@ -105,7 +107,11 @@ class Connections:
                 server_settings=self._settings,
                 reset=_as_it_is,
                 statement_cache_size=_STATEMENTS_MAX,
+                init=self._count,
             )
+
+    async def _count(self, _: Any) -> None:
+        self.opened += 1
 
     async def close(self) -> None:
         """Wait for running calls, then disconnect. Safe to call twice."""

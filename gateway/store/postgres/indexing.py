@@ -49,7 +49,9 @@ class Indexing:
     words: Vocabulary = field(init=False)
 
     def __post_init__(self) -> None:
-        self.words = Vocabulary(self.connections.another(1, vocabulary.SETTINGS), self.types, self.parameters)
+        self.words = Vocabulary(
+            self.connections, self.connections.another(1, vocabulary.SETTINGS), self.types, self.parameters
+        )
         self.units = Units(self.connections, self.schema)
 
     async def start(self, connection: asyncpg.Connection[Any]) -> None:

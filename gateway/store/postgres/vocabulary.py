@@ -31,20 +31,27 @@ Row = tuple[int, int, str, int]
 class Vocabulary:
     """What this process knows to be in the dictionary. One per store."""
 
+    writers: Connections
+    """Of those who learn."""
     connections: Connections
     """Of its own: whoever learns holds one already, in a transaction."""
     types: Mapping[str, int]
     parameters: Mapping[str, int]
     _texts: set[Told] = field(default_factory=set)
     _rows: set[Row] = field(default_factory=set)
+    _opened: int = 0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def learn(self, told: Iterable[Told]) -> None:
         """See that all this is in the dictionary.
 
         Committed at once, beside the transaction that needs it, and not flushed by itself: the log is in order, and
-        whatever holds a token is flushed behind it.
+        whatever holds a token is flushed behind it. A database that has crashed may have forgotten what nothing was behind:
+        then the writers have other connections, and nothing counts as known.
         """
+        if self.writers.opened != self._opened:
+            self._opened = self.writers.opened
+            self._forget()
         new = {one for one in told if one not in self._texts}
         if not new:
             return
@@ -54,10 +61,13 @@ class Vocabulary:
             async with self._turn, self.connections.session() as connection:
                 await connection.execute(_SQL["learn"], *[list(column) for column in zip(*ordered, strict=True)])
         if len(self._texts) + len(self._rows) > _KNOWN_MAX:
-            self._texts.clear()
-            self._rows.clear()
+            self._forget()
         self._rows |= rows
         self._texts |= new
+
+    def _forget(self) -> None:
+        self._texts.clear()
+        self._rows.clear()
 
     def _rows_of(self, told: Told) -> Iterable[Row]:
         if told.type in self.types:
