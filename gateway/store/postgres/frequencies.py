@@ -33,6 +33,8 @@ class Frequencies:
     tokens: Mapping[int, float] = field(default_factory=dict)
     codes: Mapping[int, float] = field(default_factory=dict)
     types: Mapping[int, float] = field(default_factory=dict)
+    looked: int = 0
+    """How often the statistics have been read: what was decided by others does not count."""
     _look_at: float = 0.0
 
     def rows(self, tokens: Collection[int]) -> float:
@@ -64,6 +66,7 @@ class Frequencies:
     async def look(self, connection: Connection) -> None:
         """Read the statistics."""
         self._look_at = time.monotonic() + _LOOK_SECONDS
+        self.looked += 1
         for row in await connection.fetch(_LOOK):
             name, count = row["name"], row["rows"]
             values, shares = (

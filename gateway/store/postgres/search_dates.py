@@ -16,8 +16,10 @@ from gateway.store.postgres.search_scope import Arguments
 LONG: Final = dt.timedelta(days=32)
 """An interval longer than this stands in the index `resource_long` (migration 0002, which writes the same figure). Most
 encounters are shorter; what is open at its end, or known by its year alone, is longer."""
+INSTANT: Final = dt.timedelta(milliseconds=1)
+"""The interval of `_lastUpdated`."""
 _LONG_SQL: Final = "{r}.high - {r}.low > interval '32 days'"
-_INSTANT: Final = "interval '1 millisecond'"
+_INSTANT_SQL: Final = "interval '1 millisecond'"
 _WITHIN: Final = frozenset({Prefix.EQ, Prefix.NE, Prefix.GE, Prefix.LE})
 _EXACT: Final = frozenset({Prefix.EQ, Prefix.SA})
 _EARLIEST: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
@@ -74,8 +76,8 @@ def updated(term: DateTerm, alias: str, put: Arguments) -> list[str]:
     bottom = _bound(term, _bottom, min)
     lower = []
     if bottom is not None:
-        lower = [f"{column} >= {put(_back(bottom, dt.timedelta(milliseconds=1)), 'timestamptz')}"]
-    return [condition(term, column, f"({column} + {_INSTANT})", put), *range_of(term, column, put), *lower]
+        lower = [f"{column} >= {put(_back(bottom, INSTANT), 'timestamptz')}"]
+    return [condition(term, column, f"({column} + {_INSTANT_SQL})", put), *range_of(term, column, put), *lower]
 
 
 def windows(terms: Sequence[DateTerm], type_code: int, put: Arguments) -> list[tuple[list[str], str]]:

@@ -106,6 +106,11 @@ class Scope:
             self._reaches[resource_type] = self.sight.of(resource_type)
         return self._reaches[resource_type]
 
+    @property
+    def asked(self) -> set[str]:
+        """The types whose reach was asked for."""
+        return {*self._reaches}
+
     def name(self, stem: str) -> str:
         """Return a name that nothing else in the statement has."""
         self._names += 1

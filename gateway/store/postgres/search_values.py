@@ -130,12 +130,12 @@ def _starts(value: str, put: Arguments) -> str:
     key = value[:KEY_CHARACTERS]
     if len(value) > KEY_CHARACTERS:
         return f"{_KEY} = {put(key, 'text')} and starts_with({_FOLDED}, {put(value, 'text')})"
-    above = _after(key)
+    above = after(key)
     upper = f" and {_KEY} < {put(above, 'text')}" if above else ""
     return f"{_KEY} >= {put(key, 'text')}{upper}"
 
 
-def _after(prefix: str) -> str:
+def after(prefix: str) -> str:
     """Return the least text above all that start so, by code points, as collation C compares; '' where there is none."""
     while prefix:
         last = ord(prefix[-1])
