@@ -181,7 +181,7 @@ class Told(Frequencies):
     """Statistics that say what the test wants, so that both ways to search are taken."""
 
     def __init__(self, frequent: bool) -> None:
-        super().__init__(_look_at=1e18)
+        super().__init__(_look_at=1e18, looked=int(frequent))
         self.frequent = frequent
 
     def rare(self, *_, **__) -> bool:
