@@ -111,7 +111,8 @@ async def _figure(
 async def agreed(ours: Side, peer: Side, people: population.Population) -> tuple[dict[str, Any], set[str]]:
     """Ask both the same of the first patients; return what is to be told, and which of queries.yaml's shapes both answer."""
     patients, others = COMPARED, figures.published(people, COMPARED)
-    both = shapes.own(people, patients) | {f"queries_{name}": shape for name, shape in others.items()}
+    both = shapes.own(people, patients) | agreement.sorted_too(people, patients)
+    both |= {f"queries_{name}": shape for name, shape in others.items()}
     async with ours.turn() as mine, peer.turn() as theirs:
         verdicts = await agreement.compare(mine, theirs, both, draws=DRAWS)
     refused = agreement.refused(verdicts)
