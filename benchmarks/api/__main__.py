@@ -6,7 +6,7 @@ Without `--base` a gateway of this project is started as its users run it (`sund
 FHIR R4 server is measured, so that a peer can stand beside ours in the same hour. Server, database and driver share the
 machine. Closed loop; every answer outside 2xx and 3xx is told. In the same run `bare` says what the machine gives at that
 hour when nothing is done but to fetch and store bytes. HAPI's figures: HAPI FHIR JPA 8.8 with PostgreSQL on two
-cores of this kind, 4 GB heap, the better of its settings.
+cores of this kind, 4 GB heap, the better of its settings, in another hour; `benchmarks.peer` measures it in the same run.
 """
 
 from __future__ import annotations

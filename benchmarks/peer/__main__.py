@@ -15,17 +15,21 @@ this is its best.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
+import dataclasses
 import json
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from benchmarks.api import figures, population, shapes
-from benchmarks.api.driver import Server
+from benchmarks.api.driver import Request, Server
 from benchmarks.peer import agreement, table
 from benchmarks.peer.hapi import Hapi
 from benchmarks.peer.sides import Side
@@ -93,25 +97,35 @@ async def measure(ours: Side, peer: Side, people: population.Population, given: 
 async def _figure(
     found: dict[str, Any], ours: Side, peer: Side, name: str, stream: figures.Stream, given: argparse.Namespace
 ) -> None:
-    async def taken(side: Side, server: Server, warm: float) -> dict[str, float]:
+    async def taken(side: Side, server: Server, stream: figures.Stream, warm: float) -> dict[str, float]:
         sys.stderr.write(f"{side.name}: ")
         return await figures.figure(server, name, stream, given.seconds, warm=warm, spent=side.cpu_seconds)
 
     async with ours.turn() as server:
-        found["ours"] |= await taken(ours, server, WARM_OURS_SECONDS)
+        found["ours"] |= await taken(ours, server, stream, WARM_OURS_SECONDS)
     async with peer.turn() as server:
         if name in {"searches", "published"}:
-            fresh = Server(server.base, {"cache-control": "no-cache"})
-            found["peer"] |= await taken(peer, fresh, given.warm)
-            found["cached"] |= await taken(peer, server, given.warm)
+            found["peer"] |= await taken(peer, server, lambda: fresh(stream()), given.warm)
+            found["cached"] |= await taken(peer, server, stream, given.warm)
         else:
-            found["peer"] |= await taken(peer, server, given.warm)
+            found["peer"] |= await taken(peer, server, stream, given.warm)
+
+
+def fresh(stream: Iterator[Request]) -> Iterator[Request]:
+    """Yield the same requests, the searches among them as such that want no remembered results.
+
+    `metadata` stays as it is: HAPI would put its CapabilityStatement together anew, a second's work that nobody asks for.
+    """
+    for request in stream:
+        headers = request.headers if request.path == "metadata" else {**request.headers, "cache-control": "no-cache"}
+        yield dataclasses.replace(request, headers=headers)
 
 
 async def agreed(ours: Side, peer: Side, people: population.Population) -> tuple[dict[str, Any], set[str]]:
     """Ask both the same of the first patients; return what is to be told, and which of queries.yaml's shapes both answer."""
     patients, others = COMPARED, figures.published(people, COMPARED)
-    both = shapes.own(people, patients) | {f"queries_{name}": shape for name, shape in others.items()}
+    both = shapes.own(people, patients) | agreement.sorted_too(people, patients)
+    both |= {f"queries_{name}": shape for name, shape in others.items()}
     async with ours.turn() as mine, peer.turn() as theirs:
         verdicts = await agreement.compare(mine, theirs, both, draws=DRAWS)
     refused = agreement.refused(verdicts)
@@ -156,6 +170,10 @@ async def main() -> None:
     given = parser.parse_args()
     if given.patients < 2 * COMPARED:
         parser.error(f"--patients: at least {2 * COMPARED}")
+    task = asyncio.current_task()
+    assert task
+    for signal_ in (signal.SIGINT, signal.SIGTERM):  # what stands still would outlive us
+        asyncio.get_running_loop().add_signal_handler(signal_, task.cancel)
     people = population.make(figures.KEPT)
     found: dict[str, Any] = {"machine": machine(), "patients": given.patients}
     with tempfile.TemporaryDirectory(prefix="sundbro-peer-") as folder:
@@ -172,3 +190,5 @@ if __name__ == "__main__":
         uvloop.run(main())
     except NoJavaError as failure:
         sys.exit(f"no peer to stand beside: {failure}")
+    except asyncio.CancelledError:
+        sys.exit("told to end: both are stopped")

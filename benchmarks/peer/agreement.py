@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from benchmarks.api.driver import Request, Response, Server
+from benchmarks.api.population import Population, uid
 from benchmarks.api.shapes import Shape
 
 SEED = 20260102
@@ -53,6 +54,17 @@ class Verdict:
     ours: Answer
     peer: Answer
     differences: list[str]
+
+
+def sorted_too(people: Population, patients: int) -> dict[str, Shape]:
+    """Return a shape that sorts more than one match: a patient of the population has a code once, so the mixes' own seldom do."""
+
+    def path(chance: random.Random) -> str:
+        number = chance.randrange(patients)
+        patient = uid(number, people.records[number % len(people.records)][0]["id"])
+        return f"Observation?patient={patient}&_sort=-date&_count=20"
+
+    return {"observation_by_patient_sorted": path}
 
 
 async def compare(ours: Server, peer: Server, shapes: dict[str, Shape], *, draws: int = 3) -> list[Verdict]:

@@ -22,7 +22,7 @@ from tests.others.conftest import Api
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PATIENTS = 24
-DRAWS = 12
+DRAWS = 8
 NO_FULL_TEXT = {
     "queries_condition_content_search",
     "queries_observation_content_search",
@@ -51,7 +51,8 @@ async def _compared(api: Api, people: population.Population, hapi: Hapi) -> list
         await hapi.build()
     except NoJavaError as failure:
         pytest.skip(f"NOT RUN: no peer to agree with ({failure})")
-    ours, asked = Server(api.base, api.headers), shapes.own(people, PATIENTS)
+    ours = Server(api.base, api.headers)
+    asked = shapes.own(people, PATIENTS) | agreement.sorted_too(people, PATIENTS)
     asked |= {f"queries_{name}": shape for name, shape in figures.published(people, PATIENTS).items()}
     try:
         await hapi.start()

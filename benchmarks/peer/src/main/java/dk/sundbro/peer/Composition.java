@@ -16,7 +16,6 @@ import ca.uhn.fhir.jpa.model.dialect.HapiFhirPostgresDialect;
 import ca.uhn.fhir.jpa.subscription.channel.config.SubscriptionChannelConfig;
 import com.zaxxer.hikari.HikariDataSource;
 import jakarta.persistence.EntityManagerFactory;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Properties;
 import javax.sql.DataSource;
@@ -74,18 +73,14 @@ public class Composition {
         return new JpaTransactionManager(factory);
     }
 
-    /**
-     * Where a setting costs speed without being asked for by the questions of the benchmark, it is off; docs/explanation/measured.md
-     * says which and why.
-     */
+    /** What costs speed and is neither asked for by the questions nor done by the gateway is off: docs/explanation/measured.md. */
     @Bean
     public JpaStorageSettings storageSettings() {
         var settings = new JpaStorageSettings();
         settings.setMassIngestionMode(true);
-        settings.setSearchPreFetchThresholds(
-                Arrays.stream(System.getProperty("peer.prefetch", "13,503,2003,-1").split(","))
-                        .map(Integer::valueOf)
-                        .toList());
+        settings.setEnforceReferentialIntegrityOnWrite(false);
+        settings.setEnforceReferentialIntegrityOnDelete(false);
+        settings.setSearchPreFetchThresholds(List.of(13, 503, 2003, -1));
         return settings;
     }
 
