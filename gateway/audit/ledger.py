@@ -25,7 +25,8 @@ from gateway.store.ledger import Block, Chain, CheckpointRow, Forked, LedgerStor
 from gateway.store.postgres.trips import Trips
 
 CHECKPOINT_RECORDS: Final = 1000
-CHECKPOINT_SECONDS: Final = 60.0
+CHECKPOINT_SECONDS: Final = 10.0
+"""What no checkpoint covers can be cut off unseen: the witness hears of it within this and two ticks (`keeper`)."""
 GROUP_MAX: Final = 256
 GATHER_TURNS: Final = 8
 """A commit costs the processor as much as ten records: those that the loop is about to bring are taken along."""
