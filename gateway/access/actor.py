@@ -73,11 +73,8 @@ class Actor:
     """Further records (`Patient/<id>`) of the same person, as they stand linked at this request: no token says so."""
 
     def __hash__(self) -> int:
-        """Return a hash of what tells callers apart: several look-ups of a request are by its actor, and texts keep their
-        own.
-        """
-        names = (self.client, self.subject, self.session, self.person, self.on_behalf_of, self.patient)
-        return hash((names, self.scopes.text))
+        """Hash what tells actors apart: what is remembered by actor is looked up several times a request."""
+        return hash((self.client, self.scopes.text, self.subject, self.patient, self.session))
 
     @property
     def feeds(self) -> frozenset[str]:

@@ -88,15 +88,12 @@ class Acceptance:
             return known[0]
         kid = key_id(token)
         if self._local is not None and self._local.knows(kid):
-            return self._remember(token, self._local.verify(token), now)
+            return self._local.verify(token)
         key = await self._keyring.verifying(kid)
         if key is None:
             raise invalid("signed with a key that is not known")
         principal = opened(token, key, issuer=self._address, audience=self._audience, now=now)
         await self._stands(principal, now)
-        return self._remember(token, principal, now)
-
-    def _remember(self, token: str, principal: Principal, now: dt.datetime) -> Principal:
         self._remembered[token] = (principal, min(now + REMEMBERED, principal.expires))
         self._remembered.move_to_end(token)
         if len(self._remembered) > _REMEMBERED_MAX:
