@@ -33,6 +33,7 @@ check: setup ## what CI runs: style, types, contracts, reference, tests
 	$(MAKE) test
 
 bench: setup ## the benchmarks, door to store and FHIR API: JSON and readable tables; BENCH_PATIENTS="1000 4000 16000" for more
+	$(BIN)/python -m benchmarks.access
 	$(BIN)/python -m benchmarks.spine
 	$(BIN)/python -m benchmarks.api --patients $(or $(BENCH_PATIENTS),1000 4000)
 

@@ -54,7 +54,7 @@ def _decided(actor: Actor, intent: Any) -> Callable[[], Any]:
         permitted = access.decide(actor, intent)
         sight = permitted.sight(AT, DEFAULT)
         reach = sight.of("Observation") if sight else None
-        return permitted.rules(AT, DEFAULT), reach
+        return reach, permitted.rules(AT, DEFAULT)
 
     return decided
 

@@ -85,7 +85,13 @@ async def serve(mode: str, settings: Settings) -> None:
         app = Measured(api)
         heard.append(app.tell)
         garbage.collect_rarely()
-        given: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off", "ws": "none"}
+        given: dict[str, Any] = {
+            "log_config": None,
+            "access_log": False,
+            "lifespan": "off",
+            "ws": "none",
+            "proxy_headers": False,
+        }
         port = int(settings.http.rpartition(":")[2])
         await uvicorn.Server(uvicorn.Config(app, port=port, http=OneWriteProtocol, **given)).serve()
 

@@ -163,13 +163,14 @@ _SEAL: Final = object()
 class Permitted(Generic[I_co]):
     """An intent that `decide` allowed, narrowed to what the actor may see. Cannot be made elsewhere."""
 
-    __slots__ = ("actor", "intent")
+    __slots__ = ("_sight", "actor", "intent")
 
     def __init__(self, intent: I_co, actor: Actor, seal: object) -> None:
         if seal is not _SEAL:
             raise TypeError("only access.decide permits")
         self.intent: Final = intent
         self.actor: Final = actor
+        self._sight: Sight | None = None
 
     @property
     def hides(self) -> bool:
@@ -178,11 +179,12 @@ class Permitted(Generic[I_co]):
 
     def sight(self, at: dt.datetime, policy: Policy = DEFAULT) -> Sight | None:
         """Return what exists for the actor at a moment, of every type; None is everything that its scopes open."""
-        return Sight(self.actor, self.intent.letter, at, policy) if sights.narrows(self.actor) else None
+        self._sight = Sight(self.actor, self.intent.letter, at, policy) if sights.narrows(self.actor) else None
+        return self._sight
 
     def rules(self, at: dt.datetime, policy: Policy = DEFAULT) -> tuple[Rule, ...]:
-        """Return the rules that fired, for the audit."""
-        sight = self.sight(at, policy)
+        """Return the rules that fired, for the audit: of the sight that was given last, of a moment where none was."""
+        sight = self._sight or self.sight(at, policy)
         return fired(self.actor, self.intent.type, None if sight is None else sight.of(self.intent.type))
 
 

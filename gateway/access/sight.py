@@ -10,7 +10,7 @@ import calendar
 import datetime as dt
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.access import policy as policies
@@ -74,9 +74,15 @@ class Sight:
     letter: Letter
     at: dt.datetime
     policy: Policy = policies.DEFAULT
+    _known: dict[str, Reach | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, resource_type: str) -> Reach | None:
         """Return what is within reach of a type, None where it is everything."""
+        if resource_type not in self._known:
+            self._known[resource_type] = self._of(resource_type)
+        return self._known[resource_type]
+
+    def _of(self, resource_type: str) -> Reach | None:
         mine = grants(self.actor, resource_type, self.letter)
         if not bound(self.actor) and any(not one.constraint for one in mine):
             return None
@@ -84,7 +90,8 @@ class Sight:
         for grant in mine:
             terms = constraint(resource_type, grant)
             if terms is not None:
-                ways += [replace(way, terms=terms) for way in self._ways(resource_type, grant)]
+                found = self._ways(resource_type, grant)
+                ways += [replace(way, terms=terms) for way in found] if terms else found
         return Reach(tuple(dict.fromkeys(ways)))
 
     def _ways(self, resource_type: str, grant: Grant) -> Iterable[Way]:
@@ -160,10 +167,15 @@ class Sight:
         return Related(organisation, rules.least, self.at, self.at + rules.begins_before, self.at - after)
 
     def _labels(self, confidential: Iterable[str], *others: tuple[str, str]) -> tuple[Labelled, ...]:
-        # a label without its system is taken for what it may be
-        hidden = [token("_security", None, code) for code in confidential]
-        hidden += [token("_security", system, code) for system, code in others]
-        return (Labelled(tuple(hidden)),) if hidden else ()
+        return _labelled(tuple(confidential), others)
+
+
+@functools.lru_cache(maxsize=256)
+def _labelled(confidential: tuple[str, ...], others: tuple[tuple[str, str], ...]) -> tuple[Labelled, ...]:
+    # a label without its system is taken for what it may be
+    hidden = [token("_security", None, code) for code in confidential]
+    hidden += [token("_security", system, code) for system, code in others]
+    return (Labelled(tuple(hidden)),) if hidden else ()
 
 
 def may_write(actor: Actor, resource_type: str, letter: Letter) -> bool:

@@ -23,7 +23,7 @@ from gateway.observe import events
 from gateway.store.ledger import Chain, CheckpointRow, Forked, LedgerStore
 
 TICK_SECONDS: Final = 1.0
-ORPHAN_AFTER: Final = dt.timedelta(seconds=3 * CHECKPOINT_SECONDS)
+ORPHAN_AFTER: Final = dt.timedelta(seconds=6 * CHECKPOINT_SECONDS)
 ADOPT_BLOCKS: Final = 500
 SEND_AT_ONCE: Final = 50
 SEND_AGAIN_SECONDS: Final = 15.0

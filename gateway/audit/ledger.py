@@ -25,8 +25,11 @@ from gateway.store.ledger import Block, Chain, CheckpointRow, Forked, LedgerStor
 from gateway.store.postgres.trips import Trips
 
 CHECKPOINT_RECORDS: Final = 1000
-CHECKPOINT_SECONDS: Final = 60.0
+CHECKPOINT_SECONDS: Final = 10.0
+"""What no checkpoint covers can be cut off unseen: the witness hears of it within this and two ticks (`keeper`)."""
 GROUP_MAX: Final = 256
+GATHER_TURNS: Final = 8
+"""A commit costs the processor as much as ten records: those that the loop is about to bring are taken along."""
 WAIT_SECONDS_MAX: Final = 5.0
 """No commit is waited for any longer: then the answer is 503."""
 
@@ -62,7 +65,7 @@ class Ledger:
         self._head: _Head | None = None
         self._uncertain: Block | None = None
         self._sealing = asyncio.Lock()
-        self._trips: Trips[_Written, None] = Trips(self._carry, drivers=1, most=GROUP_MAX)
+        self._trips: Trips[_Written, None] = Trips(self._carry, drivers=1, most=GROUP_MAX, turns=GATHER_TURNS)
 
     async def write(self, given: Mapping[str, Any], of: Who = NOBODY) -> None:
         """Return when a record is durable: the fields of `Record` by name, and who. Raises Unavailable when it cannot be,

@@ -19,9 +19,11 @@ from gateway.audit import chain as links
 from gateway.audit import erasure, proof
 from gateway.audit.block import hashes, lines
 from gateway.audit.checkpoint import Checkpoint, Key, stamp
+from gateway.audit.keeper import TICK_SECONDS, seal_own
 from gateway.audit.record import decode, encode, who
 from gateway.audit.verify import Wrong
 from gateway.errors import Incorrect, NotFound, Unavailable
+from gateway.observe.events import silent
 from gateway.store.ledger import Block, Forked
 from tests.contracts.ledgers import World, record, world
 from tests.contracts.stores import Database
@@ -144,6 +146,34 @@ async def test_a_cut_tail_is_told_by_the_checkpoint_and_after_that_is_cut_too_by
     assert (await ours.verified(asked=False)).sound
     (finding,) = (await ours.verified()).findings
     assert (finding.wrong, finding.seq) == (Wrong.CUT, 5)
+
+
+async def test_of_what_is_ten_seconds_old_the_witness_knows_within_two_ticks(ours: World) -> None:
+    """The bound of what can be cut off unseen (docs/explanation/audit.md), with writer and keeper as processes run them."""
+    ledger, stop = ours.writer(), asyncio.Event()
+    await ours.write(ledger, 1)
+    assert await ledger.seal(), "of a new chain the witness hears at once"
+    working = [asyncio.create_task(seal_own(ledger, silent, stop)), asyncio.create_task(ours.keeper(ledger).run(stop))]
+    try:
+        await ours.write(ledger, 5)
+        ours.clock.advance(dt.timedelta(seconds=9))
+        await asyncio.sleep(2.5 * TICK_SECONDS)
+        assert len(ours.witness.lines) == 1, "nothing is due before its time"
+        ours.clock.advance(dt.timedelta(seconds=1))
+        await asyncio.sleep(2.5 * TICK_SECONDS)
+        assert len(ours.witness.lines) == 2
+        ours.clock.advance(dt.timedelta(seconds=60))
+        await asyncio.sleep(1.5 * TICK_SECONDS)
+        assert len(ours.witness.lines) == 2, "where nothing is new nothing is signed"
+    finally:
+        stop.set()
+        await asyncio.gather(*working)
+    async with ours.tampering() as hand:
+        await hand.execute("delete from audit_checkpoint where number > 1")
+        await hand.execute("delete from audit_block where first > 1")
+    assert (await ours.verified(asked=False)).sound
+    (finding,) = (await ours.verified()).findings
+    assert (finding.wrong, finding.seq) == (Wrong.CUT, 2)
 
 
 async def test_a_cut_head_is_not_taken_for_retention(ours: World) -> None:

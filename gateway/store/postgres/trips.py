@@ -18,7 +18,9 @@ Answer = TypeVar("Answer")
 class Trips(Generic[Asked, Answer]):
     """`carry` takes what waits, at most `most` at once, and returns an answer or an exception for each, in order.
 
-    An exception that `carry` raises goes to everybody on that trip. `drivers` trips run at the same time.
+    An exception that `carry` raises goes to everybody on that trip. `drivers` trips run at the same time. A trip whose way
+    costs more than a wait stays for so many `turns` of the loop at most, as long as each brings somebody: where nobody
+    comes it leaves at once, and where many are about to it takes them along.
     """
 
     def __init__(
@@ -27,10 +29,12 @@ class Trips(Generic[Asked, Answer]):
         *,
         drivers: int,
         most: int,
+        turns: int = 0,
     ) -> None:
         self._carry = carry
         self._drivers = drivers
         self._most = most
+        self._turns = turns
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._under_way = 0
@@ -54,9 +58,18 @@ class Trips(Generic[Asked, Answer]):
     async def _drive(self) -> None:
         try:
             while self._waiting:
+                await self._gathered()
                 await self._depart()
         finally:
             self._under_way -= 1  # in the same step as the last look at who waits: nobody is left behind
+
+    async def _gathered(self) -> None:
+        """Return when a turn of the loop brought nobody new, or after so many turns."""
+        for _ in range(self._turns):
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            if not before < len(self._waiting) < self._most:
+                return
 
     async def _depart(self) -> None:
         seats = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
