@@ -124,7 +124,7 @@ def _other_past(slot: Slot, who: Actor, chance: random.Random) -> bool:
     assert now is not None
     for _ in range(4):
         other = copy.deepcopy(past)
-        if "subject" not in other:
+        if not isinstance(other.get("subject"), dict):
             return False
         other["subject"] = {"reference": f"Patient/p{chance.randrange(6)}"}
         other["meta"] = {**other.get("meta", {}), "security": []}
@@ -138,7 +138,8 @@ def _hidden(resource: Resource, who: Actor) -> bool:
     """Whether a citizen's caller cannot see a content whatever else there is."""
     mine = who.patient or who.on_behalf_of or who.person
     records = () if who.on_behalf_of else who.records
-    return bool(mine) and resource.get("subject", {}).get("reference") not in {mine, *records}
+    subject = resource.get("subject", {})
+    return bool(mine) and isinstance(subject, dict) and subject.get("reference") not in {mine, *records}
 
 
 def load(gateway: Gateway, slots: list[Slot]) -> None:
