@@ -48,7 +48,7 @@ token is so small is as likely as that two tokens are the same.
 
 
 def word_token(kind: str, word: str) -> int:
-    """Return the token of a word that no code stands for (`words`): 24 bits; two words may have the same."""
+    """Return the token of a word that no code stands for (`telling`): 24 bits; two words may have the same."""
     return _hash("word", kind, word) % WORDS
 
 
@@ -130,4 +130,4 @@ class Index:
     standing: tuple[Standing, ...] = ()
     """What it says of who may see what."""
     told: list[Told] = field(default_factory=list)
-    """Of which words its tokens tell (`words`)."""
+    """Of which words its tokens tell (`telling`)."""

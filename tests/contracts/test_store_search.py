@@ -283,18 +283,29 @@ async def test_values_are_arguments_whatever_they_hold(world, text):
 
 
 async def test_beyond_its_limit_a_search_that_reads_bodies_is_refused_and_below_it_complete(world, monkeypatch):
+    """A text of two characters may begin any word."""
     monkeypatch.setattr(search_recheck, "SCAN_MAX", 300)
     told = {"status": "generated", "div": "<div>rare words</div>"}
     await world.put(*(patient(f"p{number:03}", text=told if number == 0 else {}) for number in range(250)))
-    assert await world.ids("Patient", ("_text", "rare")) == ["p000"]
+    assert await world.ids("Patient", ("_text", "ra")) == ["p000"]
     await world.put(*(patient(f"q{number:03}") for number in range(400)))
     with pytest.raises(TooCostly) as refused:
-        await world.ids("Patient", ("_text", "rare"))
+        await world.ids("Patient", ("_text", "ra"))
     assert refused.value.issue == "too-costly"
-    assert len(await world.ids("Patient", ("_text", "nothing"), ("family", "none"))) == 0, (
-        "what an index answers narrows"
-    )
-    assert await world.ids("Patient", ("_text", "rare"), ("_id", "p000")) == ["p000"]
+    assert len(await world.ids("Patient", ("_text", "no"), ("family", "none"))) == 0, "what an index answers narrows"
+    assert await world.ids("Patient", ("_text", "ra"), ("_id", "p000")) == ["p000"]
+    assert await world.ids("Patient", ("_text", "rare")) == ["p000"], "a longer one is told by tokens"
+
+
+async def test_what_was_written_last_goes_into_the_token_index_with_a_look_at_the_statistics(database, world):
+    await world.put(*(patient(f"p{number}", family=f"F{number}") for number in range(50)))
+    assert await world.ids("Patient", ("family", "f1,f2")) != []
+    async with raw(database.url, world.schema) as connection:
+        assert await connection.fetchval("select gin_clean_pending_list('resource_tokens')") == 0
+        world.store._searches._frequencies._look_at = 1e18
+        await world.put(patient("last"))
+        await world.ids("Patient", ("family", "f1"))
+        assert await connection.fetchval("select gin_clean_pending_list('resource_tokens')") > 0
 
 
 async def test_beyond_its_limit_what_no_index_has_in_order_is_not_sorted(world, monkeypatch):

@@ -126,7 +126,7 @@ def _other_past(slot: Slot, mine: set[int], chance: random.Random) -> bool:
     assert now is not None
     for _ in range(4):
         other = copy.deepcopy(past)
-        if "subject" not in other:
+        if not isinstance(other.get("subject"), dict):
             return False
         other["subject"] = {"reference": f"Patient/p{chance.randrange(6)}"}
         other["meta"] = {**other.get("meta", {}), "security": []}
@@ -145,7 +145,8 @@ def _mine(who: Actor, *worlds: list[Slot]) -> set[int]:
 
 def _hidden(resource: Resource, mine: set[int]) -> bool:
     """Whether a citizen's caller cannot see a content whatever else there is."""
-    return bool(mine) and reference("patient", resource.get("subject", {}).get("reference", "")) not in mine
+    subject = resource.get("subject", {})
+    return bool(mine) and isinstance(subject, dict) and reference("patient", subject.get("reference", "")) not in mine
 
 
 def load(gateway: Gateway, slots: list[Slot]) -> None:

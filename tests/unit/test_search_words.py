@@ -150,6 +150,24 @@ def test_content_is_what_a_reader_reads(text, finds):
     assert match(Query("Condition", (TextTerm("_content", (text,)),)), PERSON) is finds
 
 
+LONG = {
+    "resourceType": "Condition", "subject": {"reference": "Patient/p"}, "note": [{"text": "n" * 90 + " x"}],
+    "code": {"coding": [{"system": "urn:x", "code": "c" * 60, "display": "d" * 80 + " end"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["c" * 45, "c" * 60, "d" * 80 + " e", "d" * 41, "n" * 90 + " x", "n" * 3])
+def test_long_words_are_found_by_as_much_as_is_told_of_them(text):
+    index = extract(LONG)
+    tokens = {*index.tokens, index.code}
+    rows = [row for told in index.told for row in told.rows]
+    assert match(Query("Condition", (TextTerm("_content", (text,)),)), LONG)
+    for word, whole in words.asked(text):
+        telling = {at for _, at, known in rows if (known == word if whole else known.startswith(word))}
+        assert words.beginning(word) is None or tokens & {*telling, words.beginning(word)}, word
+    assert all(len(word) <= words.WORD_MAX for _, _, word in rows)
+
+
 def test_an_element_of_another_shape_is_no_error():
     odd = {"resourceType": "Condition", "code": {"coding": ["x", {"code": 1, "display": ["y"]}, None], "text": {"a": "b"}}, "subject": ["x", None], "note": [[{"text": "deep"}]], "category": "x"}  # fmt: skip
     assert extract(odd).code is None
