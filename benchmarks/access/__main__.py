@@ -89,14 +89,14 @@ class Bench:
 
     def _streams(self, issuer: LocalIssuer) -> dict[str, list[Request]]:
         """Return what is asked, by name: the API bench's own mixes as a system, and citizens about themselves."""
-        number = int(self.seconds * 8000)
+        reads, searches = int(self.seconds * 16_000), int(self.seconds * 6_000)  # half of them are more than are asked
         ids = [f"{one['resourceType']}/{one['id']}" for n in range(self.patients) for one in self.people.copy(n)]
         own = shapes.own(self.people, self.patients)
         return {
-            "reads": list(_first(mixes.reads(ids, 1), number)),
-            "searches": list(_first(shapes.requests(own, 4), number)),
-            "citizens' reads": list(_first(self._citizens(issuer, searching=False), number)),
-            "citizens' searches": list(_first(self._citizens(issuer, searching=True), number)),
+            "reads": list(_first(mixes.reads(ids, 1), reads)),
+            "searches": list(_first(shapes.requests(own, 4), searches)),
+            "citizens' reads": list(_first(self._citizens(issuer, searching=False), reads)),
+            "citizens' searches": list(_first(self._citizens(issuer, searching=True), searches)),
         }
 
     def _citizens(self, issuer: LocalIssuer, *, searching: bool) -> Iterator[Request]:

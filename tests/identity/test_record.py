@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from pathlib import Path
 
@@ -9,8 +10,15 @@ import asyncpg
 import pytest
 
 from gateway.access import Kind
+from gateway.app import auditing, logins
+from gateway.app import parts as root
+from gateway.audit.block import lines
+from gateway.audit.vocabulary import Event
 from gateway.identity.login.endings import Endings
+from gateway.observe.events import silent
+from gateway.settings import Settings
 from tests.identity.house import SCHEMA, Browser, House, hidden, house
+from tests.oauth.world import citizen
 
 
 @pytest.fixture(autouse=True)
@@ -131,3 +139,27 @@ async def test_two_processes_write_an_end_down_once(postgres_url: str, tmp_path:
             assert ([one.way.value for one in mine], others) == (["time"], [])
         async with sessions.unrecorded(None) as later:
             assert later == []
+
+
+async def test_a_gateways_keeper_has_in_the_ledger_what_time_has_ended(postgres_url: str, tmp_path: Path) -> None:
+    """The role `audit`, on a store of its own, as a gateway runs it."""
+    settings = Settings(data=tmp_path, database_url=postgres_url, database_schema="keeping")
+    async with root.parts(settings, postgres_url, silent) as parts, auditing.stored(settings, postgres_url) as ledger:
+        now, stop = parts.clock.now(), asyncio.Event()
+        soon = now + dt.timedelta(seconds=0.5)
+        begun = await logins.sessions_of(parts).begin(citizen(now), id_token="", until=soon, cookies={})
+        assert begun is not None
+        await asyncio.sleep(0.6)
+        keeping = asyncio.create_task(auditing.keep(parts, stop))
+        found = []
+        async with asyncio.timeout(30):
+            while not found:
+                blocks = await ledger.newest(low=now, high=None, upto=None, limit=10)
+                records = [line.record() for block in blocks for line in lines(block)]
+                found = [one for one in records if one.event is Event.LOGOUT]
+                await asyncio.sleep(0.05)
+        stop.set()
+        await keeping
+        (ended,) = found
+        assert (ended.code, ended.session, ended.person) == ("time", begun[1].id, citizen(now).person)
+        assert (ended.door, ended.kind) == ("identity", "citizen")

@@ -63,6 +63,7 @@ def oauth(
     audience, people = address + FHIR, people or Alone()
     certificates = certificates or Certificates((), "")
     keyring = Keyring(grants, derive("oauth signing keys"), clock)
+    key_sets, attempts = KeySets(outbound or Outbound(())), Attempts(grants, derive("oauth failures"), clock)
     proofs = Proofs(grants, derive("oauth dpop nonces"), clock)
     protocol = Protocol(address, registry.get)
     acceptance = Acceptance(
@@ -106,13 +107,7 @@ def oauth(
     )
     endpoint = Endpoint(
         address=address,
-        authentication=Authentication(
-            registry,
-            grants,
-            KeySets(outbound or Outbound(())),
-            clock,
-            Attempts(grants, derive("oauth failures"), clock),
-        ),
+        authentication=Authentication(registry, grants, key_sets, clock, attempts),
         authorizing=authorizing,
         issuing=issuing,
         launching=launching,
