@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.errors import Incorrect
 from gateway.search import parameters, parse
 from gateway.search.query import Query
-from gateway.store.postgres import search_sql
+from gateway.store.postgres import search_sighted, search_sql
 from gateway.store.postgres.frequencies import Frequencies
 from gateway.store.postgres.indexing import names
 from gateway.store.postgres.search_scope import Scope
@@ -78,3 +78,15 @@ def test_which_of_two_moments_is_the_later_is_part_of_the_shape():
         query = parse.understand("Observation", pairs, now=NOW).query
         assert own.page(query, scope(query)) == search_sql.page(query, scope(query))
     assert len(own._known) == 2
+
+
+def test_a_read_of_whoever_is_not_shown_everything_is_planned_once_as_well():
+    own = Templates()
+    for name in ("abc-1", "B.2", "r"):
+        for who in SIGHTS[1:]:
+            for kind in ("Patient", "Observation", "Appointment", "Device"):
+                asked = Scope(TYPES, PARAMETERS, {NONE: 0}, FREQUENCIES, who)
+                planned = search_sighted.reading(Scope(TYPES, PARAMETERS, {NONE: 0}, FREQUENCIES, who), kind, [name])
+                made = own.read(kind, name, asked, lambda: search_sighted.reading(asked, kind, [name]))  # noqa: B023
+                assert made == planned, (name, who, kind)
+    assert 20 < len(own._known) < 4 * len(SIGHTS)

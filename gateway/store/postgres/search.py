@@ -61,13 +61,13 @@ class Searches:
         self._clock = clock
         self._frequencies = Frequencies()
         self._totals = Totals()
-        self._templates = Templates()
+        self.templates = Templates()
         self._shared: OrderedDict[str, Trips[tuple[Any, ...], Carried]] = OrderedDict()
 
     async def page(self, query: Query) -> Page:
         """See `store.port.Store.search`. The versions' `message` is left empty: an answer does not show it."""
         if self._shares(query):
-            statement = self._templates.page(query, self._scope(query))
+            statement = self.templates.page(query, self._scope(query))
             if statement.shared:
                 rows, at = await self._trips(statement).take(statement.arguments)
                 return _page(query, rows, None, AsOf(self._clock.now(), at) if at else None)

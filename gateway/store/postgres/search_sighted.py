@@ -22,7 +22,7 @@ from gateway.store.postgres.indexing import Indexing
 from gateway.store.postgres.reads import Reads, past_of, version_of
 from gateway.store.postgres.search import Searches
 from gateway.store.postgres.search_reach import seen
-from gateway.store.postgres.search_scope import Scope
+from gateway.store.postgres.search_scope import Scope, Statement
 from gateway.store.postgres.search_terms import current, holds
 
 VERSIONS_MAX: Final = 2_000
@@ -37,6 +37,16 @@ _COLUMNS: Final = (
 _NEW: Final = (
     "bigint", "text", "bigint", "bigint", "timestamptz", "timestamptz", "text", "bigint",
 )  # fmt: skip
+
+
+def reading(scope: Scope, resource_type: str, names: list[str]) -> Statement:
+    """Return the statement that reads resources by their ids."""
+    there = current(scope, "r", resource_type)
+    return scope.put.statement(
+        f"select {_COLUMNS}, r.id from resource r left join message m on m.seq = r.message"
+        f" where {scope.any_of('r.id', names, 'text')} and {there}",
+        small=True,
+    )
 
 
 class Sighted:
@@ -64,13 +74,13 @@ class Sighted:
 
     async def _rows(self, resource_type: str, names: list[str], sight: Sight) -> Sequence[Mapping[str, Any]]:
         scope = self._searches.scope(sight)
-        there = current(scope, "r", resource_type)
-        statement = scope.put.statement(
-            f"select {_COLUMNS}, r.id from resource r left join message m on m.seq = r.message"
-            f" where {scope.any_of('r.id', names, 'text')} and {there}",
-            small=True,
-        )
-        return await self._searches.rows(statement)
+
+        def planned() -> Statement:
+            return reading(scope, resource_type, names)
+
+        if len(names) > 1:
+            return await self._searches.rows(planned())
+        return await self._searches.rows(self._searches.templates.read(resource_type, names[0], scope, planned))
 
     async def version(self, resource_type: str, resource_id: str, version: int, sight: Sight) -> Version | None:
         """Return one version, None where there is none for this caller."""

@@ -73,12 +73,21 @@ class Templates:
         """Return what `search_sql.page` returns, for the first page of a question that one statement answers."""
         shape = _Shape(scope.frequencies)
         shape.question(query, scope)
+        return self._made(shape, scope, lambda: search_sql.page(query, scope))
+
+    def read(self, resource_type: str, name: str, scope: Scope, made: Callable[[], Statement]) -> Statement:
+        """Return what `made` returns: the statement that reads the resource of an id, as it is there for whoever asks."""
+        shape = _Shape(scope.frequencies)
+        shape.named(resource_type, name, scope)
+        return self._made(shape, scope, made)
+
+    def _made(self, shape: _Shape, scope: Scope, plan: Callable[[], Statement]) -> Statement:
         key = tuple(shape.key)
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
             return known.filled(shape.values)
-        statement = search_sql.page(query, scope)
+        statement = plan()
         template = _template(statement, shape)
         if template is not None and scope.asked <= shape.types.keys():
             self._known[key] = template
@@ -108,6 +117,16 @@ class _Shape:
         )  # fmt: skip
         self.take(query.terms)
         self.take(query.updated)
+        self._sight(scope)
+
+    def named(self, resource_type: str, name: str, scope: Scope) -> None:
+        """Take in the name of one resource, and what exists for whoever asks."""
+        self.types[resource_type] = None
+        self.key.append(resource_type)
+        self._put(name)
+        self._sight(scope)
+
+    def _sight(self, scope: Scope) -> None:
         if scope.sight is not None:
             for kind in tuple(self.types):
                 self.key.append(kind)
