@@ -177,7 +177,7 @@ def sights(number: int) -> list[Sight]:
         person = f"Patient/p{chance.randrange(6)}"
         other = f"Patient/p{chance.randrange(6)}"
         context = chance.choice(["patient", "user"])
-        constraint = chance.choice(["", "", "", "", *CONSTRAINTS, f"?patient={other}"])
+        constraint = chance.choice(["", "", chance.choice([*CONSTRAINTS, f"?patient={other}"])])
         scopes = (
             [f"{context}/*.cruds", f"{context}/Observation.rs{constraint}"]
             if not constraint
