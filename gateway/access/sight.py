@@ -42,6 +42,8 @@ _DISTINCT: Final = (
     policies.ADMINISTRATIVE, policies.UNBLOCKED, policies.NOT_FOR_OTHERS, *dict.fromkeys(policies.WITHOUT_PATIENT.values()),
 )  # fmt: skip
 """The types that a kind of caller sees by rules of their own; all others of a record it sees alike."""
+_FOLLOWED: Final = tuple(sorted(policies.RECORD | policies.ADMINISTRATIVE))
+"""What a Provenance or a Binary may be about."""
 
 
 def bound(actor: Actor) -> bool:
@@ -81,6 +83,19 @@ def grants(actor: Actor, resource_type: str, letter: Letter) -> tuple[Grant, ...
         and one.context in contexts
         and (one.context != "patient" or actor.patient or actor.person)
     )
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _alike(actor: Actor, letter: Letter, narrow: bool) -> tuple[tuple[tuple[Grant, ...], tuple[str, ...]], ...]:
+    """Return the types that may be followed in groups of those that a caller sees alike, with the grants that open them:
+    those of `patient/` alone, if `narrow`.
+    """
+    groups: dict[object, tuple[tuple[Grant, ...], list[str]]] = {}
+    for name in _FOLLOWED:
+        mine = tuple(one for one in grants(actor, name, letter) if one.context == "patient" or not narrow)
+        kind = (mine, *(name in some for some in _DISTINCT), name if any(one.constraint for one in mine) else "")
+        groups.setdefault(kind, (mine, []))[1].append(name)
+    return tuple((mine, tuple(types)) for mine, types in groups.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +139,7 @@ class Sight:
             return []
         if resource_type in policies.ADMINISTRATIVE:
             return [Way()]
-        if actor.kind is Kind.OPERATOR or resource_type not in policies.RECORD | policies.FOLLOWING:
+        if actor.kind is Kind.OPERATOR or not (resource_type in policies.RECORD or resource_type in policies.FOLLOWING):
             return []
         ways = self._of_citizen(resource_type) if actor.kind is Kind.CITIZEN else self._of_staff(resource_type, grant)
         if resource_type in policies.FOLLOWING:
@@ -139,16 +154,11 @@ class Sight:
         """
         letter = Letter.READ if self.letter in _WRITING else self.letter
         reading = replace(self, letter=letter)
-        alike: dict[object, tuple[Reach, list[str]]] = {}
-        for name in sorted(policies.RECORD | policies.ADMINISTRATIVE):
-            mine = grants(self.actor, name, letter)
-            if grant.context == "patient":
-                mine = tuple(one for one in mine if one.context == "patient")
-            kind = (mine, *(name in some for some in _DISTINCT), name if any(one.constraint for one in mine) else "")
-            if kind not in alike:
-                alike[kind] = (reading.by(mine, name), [])
-            alike[kind][1].append(name)
-        reaches = tuple((reach, tuple(types)) for reach, types in alike.values() if reach.ways)
+        found = [
+            (reading.by(mine, types[0]), types)
+            for mine, types in _alike(self.actor, letter, grant.context == "patient")
+        ]
+        reaches = tuple((reach, types) for reach, types in found if reach.ways)
         tests = tuple(test for test in way.tests if isinstance(test, Owner | Related | Empowered))
         shut = tuple(one for one in way.unless if isinstance(one, Blocked))
         labels = tuple(one for one in way.unless if isinstance(one, Labelled))
