@@ -26,35 +26,59 @@ ADMINISTRATIVE: Final = frozenset(
     }
 )  # fmt: skip
 """Types about nobody's health: open to every user whose scopes name them."""
-NOBODYS: Final = frozenset({"AdverseEvent", "AuditEvent", "Group", "Person", "Provenance", "Schedule", "SupplyRequest"})
-"""Types of the patient compartment that no user sees here: what of them is one patient's alone cannot be told (a
-Provenance lists all that a message made, a Group its members), or another room shows it (who has seen my data).
+NAMING: Final = frozenset({"AdverseEvent", "Device", "Group", "Schedule", "SupplyRequest", "Task"})
+"""Types that are in the record of whom they name as subject, patient, member or actor, though R4 gives them no such
+parameter, or does not say that they are in the compartment.
 """
+FOLLOWING: Final = frozenset({"Binary", "Provenance"})
+"""Types that exist for whoever sees all that they are about."""
 RECORD: Final = (
     frozenset(
         name
         for name in parameters.types()
         if parameters.compartment("Patient", name) and (name == "Patient" or parameters.of(name).get("patient"))
     )
-    | {"Device", "Task"}
-) - NOBODYS
-"""Types that are in a patient's record: those of R4's patient compartment, and a device and a task that name a patient."""
+    | NAMING
+) - (FOLLOWING | {"AuditEvent"})
+"""Types that are in a patient's record: those of R4's patient compartment, and what names a patient. An AuditEvent is shown
+by another room (who has seen my data).
+"""
+WITHOUT_PATIENT: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
+    {
+        Kind.CITIZEN: frozenset({"Device", "Schedule"}),
+        Kind.STAFF: frozenset({"Device", "Group", "Schedule", "SupplyRequest"}),
+        Kind.SYSTEM: frozenset({"Device", "Group", "Schedule", "SupplyRequest"}),
+    }
+)
+"""Types of the record that are open, as administrative ones are, where one of them names no patient and nobody else."""
 NOT_FOR_OTHERS: Final = frozenset({"Consent"})
 """A spærring is not to be seen by those whom it may shut out, professionals and holders of a fuldmagt, nor its being there."""
-UNBLOCKED: Final = frozenset({"Patient"})
+UNBLOCKED: Final = frozenset({"Patient", "Person"})
 """Who somebody is, is no health data: a spærring does not hide it."""
 
 WRITES: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
     {
         Kind.CITIZEN: {"Consent": "cud", "Observation": "c", "QuestionnaireResponse": "cu"},
         Kind.STAFF: dict.fromkeys(
-            RECORD - {"Account", "Consent", "Encounter", "EpisodeOfCare", "Patient", "RelatedPerson", "ServiceRequest"},
+            RECORD
+            - {
+                "Account",
+                "Consent",
+                "Encounter",
+                "EpisodeOfCare",
+                "Group",
+                "Patient",
+                "Person",
+                "RelatedPerson",
+                "Schedule",
+                "ServiceRequest",
+            },
             "cu",
         ),
     }
 )
 """What users may write, by letters of scope. Nobody writes what gives himself a right: a professional no encounter, episode
-or referral (a relation), a citizen no Patient or RelatedPerson (custody).
+or referral (a relation), a citizen no Patient or RelatedPerson (custody). Who is who, and lists of others, are systems' too.
 """
 REPRESENTED_WRITES: Final[Mapping[str, str]] = MappingProxyType({"Consent": "c"})
 """What a holder of custody may write for a child; a fuldmagt opens reading alone."""

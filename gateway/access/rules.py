@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.access.actor import Actor, Purpose
 from gateway.access.policy import RECORD
-from gateway.search.reach import Blocked, Empowered, Labelled, Owner, Reach, Related, Way
+from gateway.search.reach import Blocked, Empowered, Follows, Labelled, Owner, Reach, Related, Way
 from gateway.search.standing import Power
 
 
@@ -55,6 +55,10 @@ def fired(actor: Actor, resource_type: str, reach: Reach | None) -> tuple[Rule, 
 def _of(actor: Actor, resource_type: str, way: Way) -> Iterator[Rule]:
     if way.terms:
         yield Rule.SCOPE_CONSTRAINT
+    for test in way.tests:
+        if isinstance(test, Follows):
+            yield from (rule for reach, types in test.reaches for rule in fired(actor, types[0], reach))
+            return
     powers = {test.power for test in way.tests if isinstance(test, Empowered)}
     if resource_type not in RECORD:
         yield Rule.SYSTEM_SCOPE if actor.purpose is Purpose.SHARING else Rule.ADMINISTRATIVE

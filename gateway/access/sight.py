@@ -9,7 +9,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -18,13 +18,32 @@ from gateway.access.actor import Actor, Kind, Purpose
 from gateway.access.policy import Policy
 from gateway.access.scopes import Grant, Letter
 from gateway.errors import Refused
-from gateway.search import parse, times
+from gateway.search import parameters, parse, times
 from gateway.search.indexed import own, reference, token
-from gateway.search.query import ReferenceTerm, Term, TokenTerm
-from gateway.search.reach import Blocked, Empowered, Labelled, Owner, Ownerless, Reach, Related, Test, Unless, Way
+from gateway.search.query import IdTerm, QuantityTerm, Term
+from gateway.search.reach import (
+    Blocked,
+    Empowered,
+    Follows,
+    Labelled,
+    Owner,
+    Ownerless,
+    Reach,
+    Related,
+    Test,
+    Unless,
+    Way,
+    answered,
+)
 from gateway.search.standing import AUTHORISATION, SOR, Power, known_as
 
 _WRITING: Final = frozenset({Letter.CREATE, Letter.UPDATE, Letter.DELETE})
+_DISTINCT: Final = (
+    policies.ADMINISTRATIVE, policies.UNBLOCKED, policies.NOT_FOR_OTHERS, *dict.fromkeys(policies.WITHOUT_PATIENT.values()),
+)  # fmt: skip
+"""The types that a kind of caller sees by rules of their own; all others of a record it sees alike."""
+_FOLLOWED: Final = tuple(sorted(policies.RECORD | policies.ADMINISTRATIVE))
+"""What a Provenance or a Binary may be about."""
 
 
 def bound(actor: Actor) -> bool:
@@ -66,6 +85,19 @@ def grants(actor: Actor, resource_type: str, letter: Letter) -> tuple[Grant, ...
     )
 
 
+@functools.lru_cache(maxsize=1 << 10)
+def _alike(actor: Actor, letter: Letter, narrow: bool) -> tuple[tuple[tuple[Grant, ...], tuple[str, ...]], ...]:
+    """Return the types that may be followed in groups of those that a caller sees alike, with the grants that open them:
+    those of `patient/` alone, if `narrow`.
+    """
+    groups: dict[object, tuple[tuple[Grant, ...], list[str]]] = {}
+    for name in _FOLLOWED:
+        mine = tuple(one for one in grants(actor, name, letter) if one.context == "patient" or not narrow)
+        kind = (mine, *(name in some for some in _DISTINCT), name if any(one.constraint for one in mine) else "")
+        groups.setdefault(kind, (mine, []))[1].append(name)
+    return tuple((mine, tuple(types)) for mine, types in groups.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What an actor may do of one letter at a moment."""
@@ -86,6 +118,15 @@ class Sight:
         mine = grants(self.actor, resource_type, self.letter)
         if not bound(self.actor) and any(not one.constraint for one in mine):
             return None
+        return self.by(mine, resource_type)
+
+    @property
+    def measures(self) -> bool:
+        """Whether anything of it asks for a quantity."""
+        return any(_measured(one) for one in self.actor.scopes.grants if one.constraint)
+
+    def by(self, mine: Iterable[Grant], resource_type: str) -> Reach:
+        """Return what some grants bring within reach of a type, by what narrows this caller."""
         ways: list[Way] = []
         for grant in mine:
             terms = constraint(resource_type, grant)
@@ -105,12 +146,31 @@ class Sight:
             return []
         if resource_type in policies.ADMINISTRATIVE:
             return [Way()]
-        if actor.kind is Kind.OPERATOR or resource_type not in policies.RECORD:
+        if actor.kind is Kind.OPERATOR or not (resource_type in policies.RECORD or resource_type in policies.FOLLOWING):
             return []
         ways = self._of_citizen(resource_type) if actor.kind is Kind.CITIZEN else self._of_staff(resource_type, grant)
-        if resource_type == "Device":
+        if resource_type in policies.FOLLOWING:
+            return [following for way in ways for following in self._following(grant, way)]
+        if resource_type in policies.WITHOUT_PATIENT[actor.kind]:
             ways = [*ways, Way((Ownerless(),))]
         return ways
+
+    def _following(self, grant: Grant, way: Way) -> Iterator[Way]:
+        """Yield the way to what is about other things: through all that is within reach, by a grant of as narrow a context.
+        What a record asks is asked of it as well: it is health data though it be about a Patient.
+        """
+        letter = Letter.READ if self.letter in _WRITING else self.letter
+        reading = replace(self, letter=letter)
+        found = [
+            (reading.by(mine, types[0]), types)
+            for mine, types in _alike(self.actor, letter, grant.context == "patient")
+        ]
+        reaches = tuple((reach, types) for reach, types in found if reach.ways)
+        tests = tuple(test for test in way.tests if isinstance(test, Owner | Related | Empowered))
+        shut = tuple(one for one in way.unless if isinstance(one, Blocked))
+        labels = tuple(one for one in way.unless if isinstance(one, Labelled))
+        if reaches:
+            yield Way((Follows(reaches, tests, shut),), unless=labels)
 
     def _of_citizen(self, resource_type: str) -> list[Way]:
         actor = self.actor
@@ -198,7 +258,8 @@ def _purposeful(actor: Actor) -> bool:
 def constraint(resource_type: str, grant: Grant) -> tuple[Term, ...] | None:
     """Return the constraint of a grant for a type, None where it cannot be honoured there: then the grant opens nothing.
 
-    What it may ask is a code or a reference, which a resource's own row answers, whatever is read of it.
+    What it may ask is what an index answers of the resource alone, whatever is read of it and before it is stored: no
+    text, no composite, nothing of other resources or of when it was written.
     """
     if not grant.constraint:
         return ()
@@ -206,11 +267,17 @@ def constraint(resource_type: str, grant: Grant) -> tuple[Term, ...] | None:
         query = parse.understand(resource_type, list(grant.constraint)).query
     except Refused:
         return None
-    if query.ids or query.updated or len(query.terms) < len({name for name, _ in grant.constraint}):
+    terms = (*query.terms, *([IdTerm(query.ids)] if query.ids else []))
+    if query.updated or len(terms) < len({name for name, _ in grant.constraint}) or not all(map(answered, terms)):
         return None
-    if not all(isinstance(term, TokenTerm | ReferenceTerm) for term in query.terms):
-        return None
-    return query.terms
+    return terms
+
+
+@functools.lru_cache(maxsize=1024)
+def _measured(grant: Grant) -> bool:
+    """Say whether the constraint of a grant asks for a quantity."""
+    types = parameters.types() if grant.type == "*" else [grant.type]
+    return any(isinstance(term, QuantityTerm) for name in types for term in constraint(name, grant) or ())
 
 
 def grown(at: dt.datetime) -> dt.date:

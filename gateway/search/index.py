@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.model import Resource
-from gateway.search import parameters, stating, telling
+from gateway.search import owning, parameters, stating, telling
 from gateway.search.codes import Visit, truth
 from gateway.search.indexed import Index, reference
 from gateway.search.leaves import emitter
@@ -40,6 +40,8 @@ def extract(resource: Resource) -> Index:
         emit(resource, index)
     if kind == "Patient" and (own := resource.get("id")):
         index.patient = reference("patient", f"Patient/{own}")
+    elif kind in owning.OWNED:
+        index.patient = owning.owner(resource)
     telling.note(resource, index)
     if kind in stating.STATING:
         index.standing = stating.read(resource)

@@ -15,7 +15,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from gateway.search.query import Term
+from gateway.search.query import (
+    AnyTerm,
+    DateTerm,
+    How,
+    IdTerm,
+    NumberTerm,
+    QuantityTerm,
+    ReferenceTerm,
+    StringTerm,
+    Term,
+    TokenTerm,
+)
 from gateway.search.standing import Category, Power
 
 
@@ -28,7 +39,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Ownerless:
-    """It is in no patient's record."""
+    """It is in no patient's record, and nothing in it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +83,25 @@ class Labelled:
     tokens: tuple[int, ...]
 
 
-Test = Owner | Ownerless | Related | Empowered
 Unless = Blocked | Labelled
+
+
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """All that it is about (`standing.About`, at least one) is there and within reach: each of a type that one of `reaches`
+    is of. And were it in the record of the patient of each, `tests` would hold of it and no block shut it.
+    """
+
+    reaches: tuple[tuple[Reach, tuple[str, ...]], ...]
+    tests: tuple[Owner | Related | Empowered, ...] = ()
+    shut: tuple[Blocked, ...] = ()
+
+    def unblocked(self) -> Follows:
+        """Return it without blocks."""
+        return Follows(tuple((one.unblocked(), types) for one, types in self.reaches), self.tests)
+
+
+Test = Owner | Ownerless | Related | Empowered | Follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +116,11 @@ class Way:
     def owner(self) -> int | None:
         """The one patient in whose record all of it is, None where that is not said."""
         return next((test.patient for test in self.tests if isinstance(test, Owner)), None)
+
+    def unblocked(self) -> Way:
+        """Return it without blocks."""
+        tests = tuple(test.unblocked() if isinstance(test, Follows) else test for test in self.tests)
+        return replace(self, tests=tests, unless=_labels(self.unless))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +137,24 @@ class Reach:
 
     def unblocked(self) -> Reach:
         """Return it without blocks: by what a new content is judged, which nobody may learn a block from."""
-        return Reach(tuple(replace(way, unless=_labels(way.unless)) for way in self.ways))
+        return Reach(tuple(way.unblocked() for way in self.ways))
 
 
 def _labels(found: Iterable[Unless]) -> tuple[Unless, ...]:
     return tuple(one for one in found if isinstance(one, Labelled))
+
+
+def answered(term: Term) -> bool:
+    """Say whether a term may be the constraint of a scope: one that an index answers of the resource alone."""
+    match term:
+        case TokenTerm() | ReferenceTerm() | DateTerm() | NumberTerm() | QuantityTerm() | IdTerm():
+            return True
+        case StringTerm():
+            return term.how is How.STARTS
+        case AnyTerm():
+            return all(map(answered, term.terms))
+        case _:
+            return False
 
 
 class Sight(Protocol):
@@ -116,4 +162,9 @@ class Sight(Protocol):
 
     def of(self, resource_type: str) -> Reach | None:
         """Return what may be seen of a type, None where it is everything."""
+        ...
+
+    @property
+    def measures(self) -> bool:
+        """Whether anything of it asks for a quantity: the units of those must be known."""
         ...

@@ -10,12 +10,14 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.search.indexed import token
+from gateway.search.indexed import reference, token
 
 SOR: Final = "urn:oid:1.2.208.176.1.1"
 AUTHORISATION: Final = "https://autregweb.sst.dk"
-SHARED: Final = frozenset({"Account", "Appointment"})
+SHARED: Final = frozenset({"Account", "Appointment", "Group", "Person", "Schedule", "SupplyRequest"})
 """The types that may be in several patients' records."""
+NOBODY: Final = reference("patient", "")
+"""Stands for a patient where it cannot be told whose record something is in; no patient has this key."""
 
 
 class Category(enum.IntEnum):
@@ -111,7 +113,14 @@ class Sharer:
     patient: int
 
 
-Standing = Relation | Block | Mandate | Known | Born | Same | Sharer
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a resource is about, which is not there for who may not see all of it: `own` of each."""
+
+    named: tuple[int, ...]
+
+
+Standing = Relation | Block | Mandate | Known | Born | Same | Sharer | About
 
 
 def known_as(system: str, value: str) -> int:

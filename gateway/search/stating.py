@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gateway.model import Resource
-from gateway.search import times
+from gateway.search import owning, times
 from gateway.search.indexed import own, reference
-from gateway.search.references import literal, type_of
+from gateway.search.owning import items as _items
+from gateway.search.owning import target as _target
+from gateway.search.references import type_of
 from gateway.search.standing import (
     AUTHORISATION,
     SOR,
@@ -63,11 +65,6 @@ def _keys(value: Any) -> Iterator[int]:
     yield from _named(value.get("identifier"))
 
 
-def _target(value: Any) -> str:
-    text = value.get("reference") if isinstance(value, dict) else None
-    return (literal(text) or "") if isinstance(text, str) else ""
-
-
 def _named(value: Any) -> Iterator[int]:
     """Yield the key of an Identifier that names an organisation or a professional."""
     if isinstance(value, dict) and value.get("system") in {SOR, AUTHORISATION} and isinstance(value.get("value"), str):
@@ -82,11 +79,6 @@ def _patient(value: Any) -> int | None:
 def _span(value: Any) -> tuple[dt.datetime, dt.datetime]:
     """Return what a Period covers, all times where it is none."""
     return (times.period(value) if isinstance(value, dict) else None) or _OPEN
-
-
-def _items(resource: Any, name: str) -> list[Any]:
-    found = resource.get(name) if isinstance(resource, dict) else None
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _codes(concept: Any, system: str) -> set[str]:
@@ -277,15 +269,21 @@ def _shared(resource: Resource) -> Iterator[Standing]:
 _READERS: Final[Mapping[str, Callable[[Resource], Iterator[Standing]]]] = {
     "Account": _shared,
     "Appointment": _shared,
+    "Binary": owning.subject,
     "Consent": _consent,
     "Encounter": _encounter,
     "EpisodeOfCare": _episode,
+    "Group": owning.several,
     "Organization": _organisation,
     "Patient": _person,
+    "Person": owning.linked,
     "Practitioner": _identified,
     "PractitionerRole": _role,
+    "Provenance": owning.subject,
     "RelatedPerson": _related,
+    "Schedule": owning.several,
     "ServiceRequest": _referral,
+    "SupplyRequest": owning.several,
 }
 STATING: Final = frozenset(_READERS)
 """The types whose resources may state facts."""

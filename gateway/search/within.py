@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from gateway.model import Resource
 from gateway.search import match, parameters, stating, times
 from gateway.search.index import extract
 from gateway.search.indexed import own, reference
 from gateway.search.parameters import Kind
-from gateway.search.reach import Empowered, Labelled, Owner, Ownerless, Reach, Related, Test, Unless, Way
+from gateway.search.reach import Empowered, Follows, Labelled, Owner, Ownerless, Reach, Related, Test, Unless, Way
+from gateway.search.references import type_of
 from gateway.search.standing import (
+    SHARED,
+    About,
     Block,
     Born,
     Category,
@@ -24,6 +27,7 @@ from gateway.search.standing import (
     Mandate,
     Relation,
     Same,
+    Sharer,
     Standing,
 )
 from gateway.search.stated import found, hashes, references
@@ -37,20 +41,26 @@ class World:
 
     stated: Mapping[str, tuple[Standing, ...]] = field(default_factory=dict)
     """By `Type/id`."""
+    resources: Mapping[int, Resource] = field(default_factory=dict)
+    """By `own`."""
     _known: dict[tuple[bool, int], set[int]] = field(default_factory=dict)
+    _facts: dict[type[Standing], list[tuple[str, Any]]] = field(default_factory=dict)
+    _persons: dict[int | None, set[int | None]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> World:
         """Return the world that some current resources make."""
-        stated = {f"{one['resourceType']}/{one['id']}": stating.read(one) for one in resources}
-        return cls({name: facts for name, facts in stated.items() if facts})
+        named = {f"{one['resourceType']}/{one['id']}": one for one in resources}
+        stated = {name: facts for name, one in named.items() if (facts := stating.read(one))}
+        return cls(stated, {own(name): one for name, one in named.items()})
 
     def all(self, kind: type[Fact]) -> Iterator[tuple[str, Fact]]:
         """Yield the facts of a kind, each with who states it."""
-        for name, facts in self.stated.items():
-            for fact in facts:
-                if isinstance(fact, kind):
-                    yield name, fact
+        if not self._facts:
+            for name, facts in self.stated.items():
+                for fact in facts:
+                    self._facts.setdefault(type(fact), []).append((name, fact))
+        yield from self._facts.get(kind, ())
 
     def goes_by(self, names: Iterable[int]) -> set[int]:
         """Return everything that these go by."""
@@ -62,12 +72,14 @@ class World:
 
     def records(self, patient: int | None) -> set[int | None]:
         """Return the records of the person of a patient."""
-        links = {(one.patient, one.other, one.mutual) for _, one in self.all(Same)}
-        counted = [(start, to) for start, to, mutual in links if not mutual or (to, start, True) in links]
-        found = {patient}
-        while more := {to for start, to in counted if start in found} - found:
-            found |= more
-        return found
+        if patient not in self._persons:
+            links = {(one.patient, one.other, one.mutual) for _, one in self.all(Same)}
+            counted = [(start, to) for start, to, mutual in links if not mutual or (to, start, True) in links]
+            found = {patient}
+            while more := {to for start, to in counted if start in found} - found:
+                found |= more
+            self._persons[patient] = found
+        return self._persons[patient]
 
     def _closed(self, name: int, *, up: bool) -> set[int]:
         if (up, name) not in self._known:
@@ -79,6 +91,10 @@ class World:
         return self._known[up, name]
 
 
+_NAMING: Final = {"AdverseEvent": "subject", "Group": "member", "Schedule": "actor", "SupplyRequest": "subject"}
+"""What says whose record a resource is in, where R4 gives its type no parameter `patient`."""
+
+
 def sees(reach: Reach | None, resource: Resource, world: World) -> bool:
     """Say whether a current resource is within a reach; None is everything."""
     return reach is None or any(_leads(way, resource, world) for way in reach.ways)
@@ -88,7 +104,12 @@ def owners(resource: Resource) -> list[int]:
     """Return the patients in whose record a resource is."""
     if resource["resourceType"] == "Patient":
         return [reference("patient", f"Patient/{resource['id']}")]
-    return [reference("patient", target) for target in references(resource, "patient")]
+    kind = resource["resourceType"]
+    named = references(resource, _NAMING.get(kind, "patient"))
+    patients = [reference("patient", target) for target in named if kind not in _NAMING or type_of(target) == "Patient"]
+    if kind in SHARED:
+        patients += [fact.patient for fact in stating.read(resource) if isinstance(fact, Sharer)]
+    return list(dict.fromkeys(patients))
 
 
 def _leads(way: Way, resource: Resource, world: World) -> bool:
@@ -109,6 +130,8 @@ def _holds(test: Test, patient: int | None, resource: Resource, world: World) ->
         return patient in world.records(test.patient)
     if isinstance(test, Ownerless):
         return patient is None
+    if isinstance(test, Follows):
+        return _follows(test, resource, world)
     agents, person = world.goes_by(test.agents), world.records(patient)
     if isinstance(test, Related):
         return any(
@@ -134,6 +157,25 @@ def _holds(test: Test, patient: int | None, resource: Resource, world: World) ->
     return empowered and bool(born) and min(born) > test.after
 
 
+def _follows(test: Follows, resource: Resource, world: World) -> bool:
+    def reached(target: Resource | None) -> bool:
+        if target is None:
+            return False
+        patient = extract(target).patient
+        return any(
+            target["resourceType"] in types and sees(reach, target, world) for reach, types in test.reaches
+        ) and (
+            patient is None
+            or (
+                all(_holds(one, patient, resource, world) for one in test.tests)
+                and not any(_hides(one, patient, resource, world) for one in test.shut)
+            )
+        )
+
+    named = [key for fact in stating.read(resource) if isinstance(fact, About) for key in fact.named]
+    return bool(named) and all(reached(world.resources.get(key)) for key in named)
+
+
 def _hides(one: Unless, patient: int | None, resource: Resource, world: World) -> bool:
     if isinstance(one, Labelled):
         labels = parameters.of(resource["resourceType"]).get("_security")
@@ -152,10 +194,10 @@ def _about(block: Block, resource: Resource, world: World) -> bool:
     name = f"{resource['resourceType']}/{resource['id']}"
     if block.document is not None and block.document != own(name):
         return False
-    index = extract(resource)
-    if block.low is not None and block.high is not None and index.date_low is not None:
+    if block.low is not None and block.high is not None:
+        index = extract(resource)
         ends = index.date_high or times.OPEN_HIGH
-        if not (index.date_low < block.high and ends > block.low):
+        if index.date_low is not None and not (index.date_low < block.high and ends > block.low):
             return False
     return block.source is None or _sourced(block, resource, name, world)
 

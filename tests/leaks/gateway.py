@@ -80,6 +80,7 @@ class Gateway:
 
     def __init__(self, url: str, *, at: dt.datetime = NOON, policy: Policy | None = None, schema: str = "") -> None:
         self.runner = asyncio.Runner()
+        self.store_url = url
         self.clock = FrozenClock(at)
         self.callers = Callers({"all": actor("system/*.cruds")})
         self.store = PostgresStore(

@@ -29,8 +29,12 @@ CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 KINDS = {
     "Observation": 120, "Encounter": 40, "Patient": 12, "Appointment": 40, "Condition": 40, "Practitioner": 6, "Location": 6, "RiskAssessment": 12,
     "ValueSet": 6, "Organization": 6, "PractitionerRole": 4, "Consent": 40, "RelatedPerson": 12, "EpisodeOfCare": 10, "ServiceRequest": 16,
-    "Device": 8, "Provenance": 6, "Account": 8,
+    "Device": 8, "Provenance": 30, "Account": 8, "AdverseEvent": 8, "Group": 10, "Person": 8, "Schedule": 10, "SupplyRequest": 10, "Binary": 16,
 }  # fmt: skip
+CONSTRAINTS = [
+    "?status=final", "?code=a", "?date=ge2026", "?date=2026-03-29&status=final", "?value-quantity=gt1||mg", "?value-quantity=lt2|http://unitsofmeasure.org|g",
+    "?combo-value-quantity=5.4", "?value-string=blood", "?_id=p1,p2,p3,p5,p8,p13,p21,p34", "?_source=urn:a", "?_profile=http://p.example/a", "?value-date=ge2020",
+]  # fmt: skip
 MOMENTS = [
     dt.datetime(2025, 12, 31, 23, 30, tzinfo=dt.UTC),
     dt.datetime(2026, 3, 29, 1, 0, tzinfo=dt.UTC),
@@ -49,6 +53,16 @@ class Populated(World):
         if number and self.random.random() < 0.3:
             return {"identifier": {"system": SOR, "value": SORS[number - 1]}}
         return {"reference": f"Organization/p{number}"}
+
+    def named(self, *others: str) -> dict:
+        """Somebody or something: a patient, mostly."""
+        return self.patient() if self.random.random() < 0.5 else {"reference": self.pick(*others)}
+
+    def target(self) -> dict:
+        """What a Provenance or a Binary is about: mostly what there is, and of a record."""
+        kind = self.pick("Observation", "Observation", "Observation", "Encounter", "Patient", "Condition", "Consent", "Appointment", "Device", "Organization", "Group", "Provenance")  # fmt: skip
+        version = self.pick("", "", "", "/_history/1")
+        return {"reference": f"{kind}/p{self.random.randrange(KINDS[kind])}{version}"}
 
     def links(self, number: int) -> list[dict]:
         """Merges, links that count when both say so, and what says nothing by itself; some in a circle, some in a chain."""
@@ -89,7 +103,13 @@ class Populated(World):
             "EpisodeOfCare": lambda: {"status": self.pick("active", "finished", "cancelled"), "patient": self.patient(), "managingOrganization": self.organisation(), "period": self.maybe(self.period, 0.9)},
             "ServiceRequest": lambda: {"status": self.pick("active", "completed", "draft"), "intent": "order", "subject": self.patient(), "performer": [self.organisation()], "requester": self.organisation(), "authoredOn": self.maybe(self.moment, 0.9), "occurrencePeriod": self.maybe(self.period, 0.3)},
             "Device": lambda: {"patient": self.maybe(self.patient)},
-            "Provenance": lambda: {"target": [self.patient(), {"reference": "Observation/p1"}], "recorded": "2026-01-01T00:00:00Z", "agent": [{"who": self.organisation()}]},
+            "Provenance": lambda: {"target": [self.target() for _ in range(self.pick(1, 1, 1, 2, 3))], "recorded": self.pick("2025-12-15T00:00:00Z", "2026-03-29T01:00:00Z", "2015-01-01T00:00:00Z"), "agent": [{"who": self.organisation()}], "entity": self.maybe(lambda: [{"role": "source", "what": self.pick({"identifier": {"value": "1"}}, {"identifier": {"value": "2"}}, self.target())}], 0.3)},
+            "AdverseEvent": lambda: {"actuality": "actual", "subject": self.pick(self.patient(), self.patient(), {"reference": "Practitioner/p1"}), "date": self.maybe(self.moment)},
+            "Group": lambda: {"type": "person", "actual": True, "member": self.maybe(lambda: [{"entity": self.named("Practitioner/p1", "Group/p1", "Device/p1", "Medication/p1")} for _ in range(self.random.randint(1, 2))], 0.8)},
+            "Person": lambda: {"name": [{"family": "x"}], "link": self.maybe(lambda: [{"target": self.named("RelatedPerson/p1", "Practitioner/p1")} for _ in range(self.random.randint(1, 2))], 0.9)},
+            "Schedule": lambda: {"actor": [self.named("Practitioner/p1", "Location/p1", "HealthcareService/p1", "RelatedPerson/p1", "Device/p1", "#x") for _ in range(self.random.randint(1, 2))]},
+            "SupplyRequest": lambda: {"itemCodeableConcept": self.concept(), "quantity": {"value": 1}, "deliverTo": self.maybe(lambda: self.named("Organization/p1", "Location/p1"), 0.9), "requester": self.maybe(lambda: self.named("Practitioner/p1", "RelatedPerson/p1"), 0.3)},
+            "Binary": lambda: {"contentType": "text/plain", "data": "eA==", "securityContext": self.maybe(self.target, 0.9)},
             "Account": lambda: {"status": "active", "subject": [self.patient() for _ in range(self.random.randint(1, 3))]},
         }  # fmt: skip
         if kind in made:
@@ -99,6 +119,8 @@ class Populated(World):
                 "meta": {"tag": [{"system": "s", "code": "x"}]},
                 **made[kind](),
             }
+            if kind in {"Provenance", "Binary", "Schedule"} and self.random.random() < 0.15:
+                resource["meta"]["security"] = [{"system": CONFIDENTIALITY, "code": self.pick("V", "R", "N")}]
             return {name: value for name, value in resource.items() if value is not None}
         resource = super().resource(kind, number)
         if kind == "Encounter":
@@ -155,11 +177,17 @@ def sights(number: int) -> list[Sight]:
         person = f"Patient/p{chance.randrange(6)}"
         other = f"Patient/p{chance.randrange(6)}"
         context = chance.choice(["patient", "user"])
-        constraint = chance.choice(["", "", "", "?status=final", "?code=a", f"?patient={other}"])
+        constraint = chance.choice(["", "", chance.choice([*CONSTRAINTS, f"?patient={other}"])])
         scopes = (
             [f"{context}/*.cruds", f"{context}/Observation.rs{constraint}"]
             if not constraint
-            else [f"{context}/Observation.rs{constraint}", f"{context}/Patient.rs", f"{context}/Encounter.rs"]
+            else [
+                f"{context}/Observation.rs{constraint}",
+                f"{context}/Patient.rs{chance.choice(['', '', '?name=s', '?birthdate=lt2012&active=true'])}",
+                f"{context}/Encounter.rs",
+                f"{context}/RiskAssessment.rs?probability=gt0.3",
+                f"{context}/Provenance.rs?recorded=gt2020",
+            ]
         )
         kind = chance.choice([Kind.CITIZEN, Kind.CITIZEN, Kind.STAFF, Kind.STAFF, Kind.SYSTEM])
         more: dict = {"assurance": Assurance.SUBSTANTIAL}

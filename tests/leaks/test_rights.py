@@ -295,7 +295,9 @@ def test_the_rules_that_fired_are_named(here: Gateway):
     assert rules(actor("system/*.rs")) == {Rule.SYSTEM_SCOPE}
     assert rules(citizen("a")) == {Rule.OWN_RECORD}
     assert rules(citizen("a"), "Organization") == {Rule.ADMINISTRATIVE}
-    assert rules(citizen("a"), "Provenance") == {Rule.NOTHING}
+    assert rules(citizen("a"), "Provenance") == {Rule.OWN_RECORD, Rule.ADMINISTRATIVE}
+    assert rules(citizen("a", "patient/Provenance.rs"), "Provenance") == {Rule.NOTHING}
+    assert rules(citizen("a"), "Bundle") == {Rule.NOTHING}
     assert rules(citizen("a", on_behalf_of="Patient/child")) == {
         Rule.CUSTODY,
         Rule.FULDMAGT,

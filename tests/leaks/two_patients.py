@@ -75,6 +75,14 @@ def record(who: str, family: str, born: str, number: str) -> list[Resource]:
         {"resourceType": "MedicationRequest", "id": f"{who}-prescription", "status": "active", "intent": "order", "medicationCodeableConcept": code("N02BE01", "http://www.whocc.no/atc"), "subject": mine},
         {"resourceType": "AllergyIntolerance", "id": f"{who}-allergy", "clinicalStatus": code("active", "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"), "patient": mine, "code": code("91936005", "http://snomed.info/sct")},
         {"resourceType": "Provenance", "id": f"{who}-provenance", "target": [mine, reference(f"Observation/{who}-bp")], "recorded": "2026-11-01T09:00:00Z", "agent": [{"who": reference("Organization/north")}]},
+        {"resourceType": "Provenance", "id": f"{who}-made", "target": [reference(f"Observation/{who}-lab/_history/1")], "recorded": "2026-11-01T09:00:00Z", "agent": [{"who": reference("Organization/south")}], "entity": [{"role": "source", "what": {"identifier": {"value": "1"}}}]},
+        {"resourceType": "Binary", "id": f"{who}-binary", "contentType": "text/plain", "data": "eA==", "securityContext": mine},
+        {"resourceType": "Binary", "id": f"{who}-scan", "contentType": "text/plain", "data": "eA==", "securityContext": reference(f"DiagnosticReport/{who}-report")},
+        {"resourceType": "AdverseEvent", "id": f"{who}-event", "actuality": "actual", "subject": mine},
+        {"resourceType": "Person", "id": f"{who}-person", "name": [{"family": family}], "link": [{"target": mine}]},
+        {"resourceType": "Schedule", "id": f"{who}-schedule", "actor": [reference("Practitioner/gp"), mine]},
+        {"resourceType": "SupplyRequest", "id": f"{who}-supply", "itemCodeableConcept": code("1", "urn:x"), "quantity": {"value": 1}, "deliverTo": mine},
+        {"resourceType": "Group", "id": f"{who}-group", "type": "person", "actual": True, "member": [{"entity": mine}]},
     ]  # fmt: skip
 
 
@@ -94,6 +102,25 @@ def world() -> list[Resource]:
         {"resourceType": "Appointment", "id": "a-alone", "status": "booked", "start": "2026-12-01T10:00:00+01:00", "end": "2026-12-01T10:30:00+01:00", "participant": [{"actor": reference("Patient/a"), "status": "accepted"}]},
         observation("a-by-b", "a", performer=[reference("Patient/b")]),
         observation("b-about-a", "b", focus=[reference("Patient/a")]),
+        # what is nobody's, or both's, or of somebody whose record cannot be told
+        {"resourceType": "Provenance", "id": "both-made", "target": [reference("Observation/a-bp"), reference("Observation/b-bp")], "recorded": "2026-11-01T09:00:00Z", "agent": [{"who": reference("Organization/north")}]},
+        {"resourceType": "Provenance", "id": "from-b", "target": [reference("Observation/a-bp")], "entity": [{"role": "source", "what": reference("Observation/b-bp")}], "recorded": "2026-11-01T09:00:00Z", "agent": [{"who": reference("Organization/north")}]},
+        {"resourceType": "Provenance", "id": "of-what-never-was", "target": [reference("Observation/a-bp"), reference("Observation/gone")], "recorded": "2026-11-01T09:00:00Z", "agent": [{"who": reference("Organization/north")}]},
+        {"resourceType": "Provenance", "id": "of-a-provenance", "target": [reference("Provenance/a-provenance")], "recorded": "2026-11-01T09:00:00Z", "agent": [{"who": reference("Organization/north")}]},
+        {"resourceType": "Provenance", "id": "of-a-ward", "target": [reference("Organization/ward")], "recorded": "2026-11-01T09:00:00Z", "agent": [{"who": reference("Organization/north")}]},
+        {"resourceType": "Binary", "id": "of-nothing", "contentType": "text/plain", "data": "eA=="},
+        {"resourceType": "AdverseEvent", "id": "of-gp", "actuality": "actual", "subject": reference("Practitioner/gp")},
+        {"resourceType": "Person", "id": "a-and-gp", "link": [{"target": reference("Patient/a")}, {"target": reference("Practitioner/gp")}]},
+        {"resourceType": "Person", "id": "nobody", "name": [{"family": "x"}]},
+        {"resourceType": "Schedule", "id": "gp-schedule", "actor": [reference("Practitioner/gp"), reference("Location/room")]},
+        {"resourceType": "Schedule", "id": "both-schedule", "actor": [reference("Patient/a"), reference("Patient/b")]},
+        {"resourceType": "Schedule", "id": "kin-schedule", "actor": [reference("RelatedPerson/someone")]},
+        {"resourceType": "SupplyRequest", "id": "ward-supply", "itemCodeableConcept": code("1", "urn:x"), "quantity": {"value": 1}, "deliverTo": reference("Organization/ward")},
+        {"resourceType": "SupplyRequest", "id": "a-for-b", "itemCodeableConcept": code("1", "urn:x"), "quantity": {"value": 1}, "deliverTo": reference("Patient/a"), "requester": reference("Patient/b")},
+        {"resourceType": "SupplyRequest", "id": "ward-for-b", "itemCodeableConcept": code("1", "urn:x"), "quantity": {"value": 1}, "deliverTo": reference("Organization/ward"), "requester": reference("Patient/b")},
+        {"resourceType": "Group", "id": "practitioners", "type": "practitioner", "actual": True, "member": [{"entity": reference("Practitioner/gp")}]},
+        {"resourceType": "Group", "id": "groups", "type": "person", "actual": True, "member": [{"entity": reference("Group/a-group")}]},
+        {"resourceType": "Bundle", "id": "a-bundle", "type": "collection", "entry": [{"fullUrl": "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", "resource": {"resourceType": "Patient", "id": "a"}}]},
         {"resourceType": "Group", "id": "group", "type": "person", "actual": True, "member": [{"entity": reference("Patient/a")}, {"entity": reference("Patient/b")}]},
         {"resourceType": "Device", "id": "ward-device", "deviceName": [{"name": "Scale", "type": "user-friendly-name"}]},
         {"resourceType": "Device", "id": "b-device", "patient": reference("Patient/b")},
@@ -103,5 +130,8 @@ def world() -> list[Resource]:
 OF_A = {
     "Patient/a", "Encounter/a-stay", "Observation/a-bp", "Observation/a-lab", "Observation/a-panel", "Condition/a-condition",
     "DiagnosticReport/a-report", "List/a-list", "MedicationRequest/a-prescription", "AllergyIntolerance/a-allergy",
-    "Appointment/a-alone", "Observation/a-by-b",
+    "Appointment/a-alone", "Observation/a-by-b", "Provenance/a-provenance", "Provenance/a-made", "Binary/a-binary", "Binary/a-scan",
+    "AdverseEvent/a-event", "Person/a-person", "Schedule/a-schedule", "SupplyRequest/a-supply", "Group/a-group", "SupplyRequest/a-for-b",
 }  # fmt: skip
+OPEN = {"Device/ward-device", "Schedule/gp-schedule", "Provenance/of-a-ward"}
+"""What is nobody's, and open to all: neither a patient's nor of a type that is always open."""

@@ -32,7 +32,7 @@ CALLERS: dict[str, Actor] = {
     "treats": staff(SORS[0]),
     "treats elsewhere": staff(SORS[3], authorisation="BCD01"),
     "launched": staff(SORS[1], "patient/*.cruds", patient="Patient/p0"),
-    "constrained": citizen("p4", "patient/Observation.rs?status=final", "patient/Patient.rs", "patient/Encounter.rs", "patient/Organization.rs"),
+    "constrained": citizen("p4", "patient/Observation.rs?status=final&date=ge2025", "patient/Observation.rs?value-quantity=gt1", "patient/Patient.rs?gender=male", "patient/RiskAssessment.rs?probability=gt0.3", "patient/Provenance.rs", "patient/Encounter.rs", "patient/Organization.rs"),
     "jumps": staff(SORS[2], purpose=Purpose.VAERDISPRING, patient="Patient/p5", reason="bevidstløs"),
 }  # fmt: skip
 

@@ -217,6 +217,13 @@ class Searches:
         indexing = self._indexing
         return Scope(indexing.types, indexing.parameters, indexing.units, self._frequencies, sight)
 
+    async def scope_of(self, sight: Sight) -> Scope:
+        """Return what a statement is made with, when all units are known that what somebody sees depends on."""
+        if sight.measures:
+            async with self._connections.session() as connection:
+                await self._indexing.units.look(connection)
+        return self.scope(sight)
+
     def _shares(self, query: Query) -> bool:
         """Say whether a search is one statement and nothing before or behind it."""
         return (
@@ -266,7 +273,9 @@ def _indexed(query: Query) -> bool:
 
 
 def _asks_quantity(query: Query) -> bool:
-    return any(isinstance(term, QuantityTerm) for term in _all(query.terms))
+    return (query.sight is not None and query.sight.measures) or any(
+        isinstance(term, QuantityTerm) for term in _all(query.terms)
+    )
 
 
 def _all(terms: Iterable[Term]) -> Iterator[Term]:

@@ -138,8 +138,9 @@ def related(scope: Scope, resource_type: str) -> Gate | None:
     select = search_reach.related(scope, scope.reach(resource_type), TARGETS_MAX)
     if select is None:
         return None
-    name = scope.name("ours")
-    return Gate(name, TARGETS_MAX, [(name, select)], through=name, link="r.patient = i.patient")
+    name, whole = scope.name("ours"), scope.name("whole")
+    selects = [(name, select), (whole, search_reach.records_of_each(scope, name))]
+    return Gate(name, TARGETS_MAX, selects, through=whole, link="r.patient = i.patient")
 
 
 def few(scope: Scope, term: Term, resource_type: str, most: int, made: Gate) -> str | None:

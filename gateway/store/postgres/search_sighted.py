@@ -8,20 +8,22 @@ content, within his sight: one that was another patient's, or had another label,
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.errors import TooCostly
 from gateway.formats import json
-from gateway.search import standing
-from gateway.search.query import Index, own
+from gateway.model import Resource
+from gateway.search import match, standing
+from gateway.search.query import Index, Term, own
 from gateway.search.reach import Sight
 from gateway.store.port import Edit, Page, Version
 from gateway.store.postgres import search_changes as changing
 from gateway.store.postgres.indexing import Indexing
 from gateway.store.postgres.reads import Reads, past_of, version_of
 from gateway.store.postgres.search import Searches
-from gateway.store.postgres.search_reach import seen
+from gateway.store.postgres.search_reach import Row, seen
 from gateway.store.postgres.search_scope import Scope, Statement
 from gateway.store.postgres.search_terms import current, holds
 
@@ -35,8 +37,18 @@ _COLUMNS: Final = (
     " r.message = -1 as posted"
 )
 _NEW: Final = (
-    "bigint", "text", "bigint", "bigint", "timestamptz", "timestamptz", "text", "bigint",
+    "bigint", "text", "bigint", "bigint", "timestamptz", "timestamptz", "text", "bigint", "text", "text",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What would be there if it stood: an id, the rid that it has (0 for none), what it is found by, and itself."""
+
+    id: str
+    rid: int
+    index: Index
+    resource: Resource
 
 
 def reading(scope: Scope, resource_type: str, names: list[str]) -> Statement:
@@ -73,7 +85,7 @@ class Sighted:
         return found
 
     async def _rows(self, resource_type: str, names: list[str], sight: Sight) -> Sequence[Mapping[str, Any]]:
-        scope = self._searches.scope(sight)
+        scope = await self._searches.scope_of(sight)
 
         def planned() -> Statement:
             return reading(scope, resource_type, names)
@@ -138,7 +150,11 @@ class Sighted:
         standing_types = await changing.standing(self._searches, types)
         while True:
             statement = changing.statement(
-                self._searches.scope(sight), standing_types, limit=max(_CHUNK, count + 1), since=since, before=before
+                await self._searches.scope_of(sight),
+                standing_types,
+                limit=max(_CHUNK, count + 1),
+                since=since,
+                before=before,
             )
             rows = await self._searches.rows(statement) if statement is not None else []
             versions = [(past_of(row["type"], row["id"], row), row["rid"]) for row in rows]
@@ -161,10 +177,11 @@ class Sighted:
                 by_type.setdefault(one.type, []).append(place)
         there = [False] * len(past)
         for kind, places in by_type.items():
-            contents = [
-                (past[place][0].id, past[place][1], self._indexing.extract(json.loads(past[place][0].body)))
-                for place in places
-            ]
+            contents = []
+            for place in places:
+                version, rid = past[place]
+                resource = json.loads(version.body)
+                contents.append(Content(version.id, rid, self._indexing.extract(resource), resource))
             for place, is_there in zip(places, await self.judge(kind, contents, sight), strict=True):
                 there[place] = is_there
         return there
@@ -176,15 +193,15 @@ class Sighted:
             by_type.setdefault(edit.type, []).append(place)
         there = [False] * len(edits)
         for kind, places in by_type.items():
-            asked = [(edits[place].id, 0, edits[place].index) for place in places]
+            asked = [Content(edits[place].id, 0, edits[place].index, json.loads(edits[place].body)) for place in places]
             for place, is_there in zip(places, await self.judge(kind, asked, sight, blocks=False), strict=True):
                 there[place] = is_there
         return there
 
     async def judge(
-        self, resource_type: str, contents: Iterable[tuple[str, int, Index]], sight: Sight, *, blocks: bool = True
+        self, resource_type: str, contents: Iterable[Content], sight: Sight, *, blocks: bool = True
     ) -> list[bool]:
-        """Say of contents of a type, as (id, rid or 0, index), whether each would be within sight if it stood.
+        """Say of contents of a type whether each would be within sight if it stood.
 
         Not `blocks`: whether it would be, but for what patients have blocked.
         """
@@ -192,31 +209,44 @@ class Sighted:
         reach = sight.of(resource_type)
         if reach is None or not contents:
             return [True] * len(contents)
-        scope = self._searches.scope(sight)
+        reach = reach if blocks else reach.unblocked()
+        terms = tuple(dict.fromkeys(term for way in reach.ways for term in way.terms))
+        scope = await self._searches.scope_of(sight)
         columns: list[list[Any]] = [[] for _ in _NEW]
         of: list[int] = []
-        shared = resource_type in standing.SHARED
-        for place, (name, rid, index) in enumerate(contents):
-            further = [fact.patient for fact in index.standing if isinstance(fact, standing.Sharer)]
-            for patient in (index.patient, *further):
+        for place, content in enumerate(contents):
+            for row in _as_rows(resource_type, content, terms):
                 of.append(place)
-                row = (
-                    0 if shared else rid, name, patient, index.code, index.date_low, index.date_high,
-                    "{" + ",".join(map(str, index.tokens)) + "}", own(f"{resource_type}/{name}"),
-                )  # fmt: skip
                 for column, value in zip(columns, row, strict=True):
                     column.append(value)
-        rows = await self._searches.rows(
-            _would_be(
-                scope,
-                resource_type,
-                columns,
-                seen(scope, reach if blocks else reach.unblocked(), "r", resource_type, holds),
-            )
-        )
+
+        def told(scope: Scope, term: Term, alias: str, its_type: str) -> str:
+            return f"r.held[{terms.index(term) + 1}]" if alias == "r" else holds(scope, term, alias, its_type)
+
+        condition = seen(scope, reach, Row("r", (resource_type,), about="r.about"), told)
+        rows = await self._searches.rows(_would_be(scope, resource_type, columns, condition))
         within = {row["place"] for row in rows}
         outside = {of[place] for place in range(len(of)) if place + 1 not in within}
         return [place not in outside for place in range(len(contents))]
+
+
+def _as_rows(resource_type: str, content: Content, terms: Sequence[Term]) -> Iterator[tuple[Any, ...]]:
+    """Yield a content as rows of `_NEW`, one for each patient in whose record it would be; what a constraint asks of it is
+    answered here, for it has no rows of values.
+    """
+    index, stated = content.index, content.index.standing
+    further = [fact.patient for fact in stated if isinstance(fact, standing.Sharer)]
+    about = next((fact.named for fact in stated if isinstance(fact, standing.About)), ())
+    held = "{" + ",".join("t" if match.holds(term, content.resource) else "f" for term in terms) + "}"
+    for patient in (index.patient, *further):
+        yield (
+            0 if resource_type in standing.SHARED else content.rid, content.id, patient, index.code, index.date_low,
+            index.date_high, _array(index.tokens), own(f"{resource_type}/{content.id}"), _array(about), held,
+        )  # fmt: skip
+
+
+def _array(numbers: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def _would_be(scope: Scope, resource_type: str, columns: list[list[Any]], condition: str) -> Any:
@@ -224,7 +254,8 @@ def _would_be(scope: Scope, resource_type: str, columns: list[list[Any]], condit
     arrays = ", ".join(scope.put(column, f"{kind}[]") for column, kind in zip(columns, _NEW, strict=True))
     row = (
         f"select n.place, n.rid, {scope.type(resource_type)}::smallint as type, n.id, n.patient, n.code, n.low, n.high,"
-        f" n.tokens::bigint[] as tokens, n.own from unnest({arrays}) with ordinality"
-        " as n (rid, id, patient, code, low, high, tokens, own, place) offset 0"
+        " n.tokens::bigint[] as tokens, n.own, n.about::bigint[] as about, n.held::boolean[] as held"
+        f" from unnest({arrays}) with ordinality"
+        " as n (rid, id, patient, code, low, high, tokens, own, about, held, place) offset 0"
     )
     return scope.put.statement(f"select r.place from ({row}) r where {condition}", small=True)

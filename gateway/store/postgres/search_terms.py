@@ -28,7 +28,7 @@ from gateway.search.query import (
 )
 from gateway.store.postgres import search_dates as dates
 from gateway.store.postgres import search_values as values
-from gateway.store.postgres.search_reach import seen
+from gateway.store.postgres.search_reach import Row, seen
 from gateway.store.postgres.search_scope import Scope, first, main_date, of_patient, one_patient
 
 ALWAYS = "true"
@@ -87,7 +87,7 @@ def current(scope: Scope, alias: str, resource_type: str) -> str:
     """
     there = f"{alias}.type = {scope.type(resource_type)} and not {alias}.deleted"
     reach = scope.reach(resource_type)
-    return there if reach is None else f"{there} and {seen(scope, reach, alias, resource_type, holds)}"
+    return there if reach is None else f"{there} and {seen(scope, reach, Row(alias, (resource_type,)), holds)}"
 
 
 def _has_row(scope: Scope, term: values.ValueTerm, alias: str, resource_type: str) -> str:

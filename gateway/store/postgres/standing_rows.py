@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.search.indexed import reference_parameter
-from gateway.search.standing import Block, Born, Known, Mandate, Relation, Same, Sharer, Standing
+from gateway.search.standing import About, Block, Born, Known, Mandate, Relation, Same, Sharer, Standing
 from gateway.store.postgres import statements
 from gateway.store.postgres.connections import Connection
 
@@ -25,6 +25,7 @@ _COLUMNS: Final[Mapping[type[Standing], tuple[str, tuple[str, ...]]]] = {
     Born: ("born", ("rid", "patient", "day")),
     Same: ("same_person", ("rid", "patient", "other", "mutual")),
     Sharer: ("sharer", ("rid", "patient")),
+    About: ("about", ("rid", "named")),
 }
 
 
@@ -72,3 +73,5 @@ def _row(rid: int, fact: Standing, types: Mapping[str, int]) -> tuple[Any, ...]:
             return (rid, fact.patient, fact.other, fact.mutual)
         case Sharer():
             return (rid, fact.patient)
+        case About():
+            return (rid, list(fact.named))

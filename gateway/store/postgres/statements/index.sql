@@ -13,7 +13,8 @@ with relations as (delete from relation where rid = any($1::bigint[])),
      mandates as (delete from mandate where rid = any($1::bigint[])),
      names as (delete from known where rid = any($1::bigint[])),
      births as (delete from born where rid = any($1::bigint[])),
-     links as (delete from same_person where rid = any($1::bigint[]))
+     links as (delete from same_person where rid = any($1::bigint[])),
+     subjects as (delete from about where rid = any($1::bigint[]))
 delete from sharer where rid = any($1::bigint[]);
 
 -- name: parameters
