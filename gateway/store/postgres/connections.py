@@ -68,12 +68,23 @@ def _lost(error: BaseException) -> bool:
     return isinstance(error, asyncpg.InternalClientError) or "clos" in text or "operation is in progress" in text
 
 
+def _well(connection: Connection) -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:  # lost while nobody used it: the pool has let go of it already
+        return False
+
+
 async def _as_it_is(_: Any) -> None:
     """Instead of asyncpg's reset, which costs a trip: transactions are closed and nothing else is left behind."""
 
 
 class Connections:
-    """A pool whose connections have the store's schema as their search_path. Lost ones are replaced on use."""
+    """A pool whose connections have the store's schema as their search_path. Lost ones are replaced on use.
+
+    A connection that was used and is well is kept at hand, not given back: asyncpg's giving back and taking again costs as
+    much as a small statement.
+    """
 
     def __init__(self, url: str, schema: str, *, size: int, settings: Mapping[str, str] | None = None) -> None:
         self._url = url
@@ -81,6 +92,8 @@ class Connections:
         self._size = size
         self._settings = {**_SETTINGS, **(settings or {}), "search_path": self._search_path}
         self._pool: asyncpg.Pool[Any] | None = None
+        self._seats = asyncio.Semaphore(size)
+        self._at_hand: list[Connection] = []
 
     async def open(self) -> None:
         """Connect once, to learn that it works. Raises Unavailable."""
@@ -102,6 +115,8 @@ class Connections:
         if pool is None:
             return
         try:
+            while self._at_hand:
+                await pool.release(self._at_hand.pop())
             await asyncio.wait_for(pool.close(), 10)
         except (TimeoutError, *_AWAY, asyncpg.InterfaceError):
             pool.terminate()
@@ -109,17 +124,32 @@ class Connections:
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Connection]:
         """Borrow a connection. Raises Unavailable when the world fails, here or inside the block."""
-        if self._pool is None:
+        pool = self._pool
+        if pool is None:
             raise Unavailable("the store is not connected")
         with away_is_unavailable():
-            async with self._pool.acquire() as connection:
+            async with self._seats:
+                connection = await self._taken(pool)
                 try:
                     yield connection
-                except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-                    if _lost(error):
+                except BaseException as error:
+                    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError) and _lost(error):
                         with contextlib.suppress(asyncpg.InterfaceError):  # the pool has let go of it already
                             connection.terminate()  # else the pool would try to roll back on it, and keep it
+                    await pool.release(connection)
                     raise
+                if self._pool is pool:
+                    self._at_hand.append(connection)
+                else:  # closed meanwhile, and waited for
+                    await pool.release(connection)
+
+    async def _taken(self, pool: asyncpg.Pool[Any]) -> Connection:
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            if _well(connection):
+                return connection
+            await pool.release(connection)
+        return await pool.acquire()
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[asyncpg.Connection[Any]]:
