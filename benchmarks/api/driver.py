@@ -151,9 +151,10 @@ class Server:
 
     def encoded(self, request: Request) -> bytes:
         """Return a request as it goes over the wire."""
-        more = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        given = {"content-type": "application/fhir+json", **request.headers} if request.body else request.headers
+        more = "".join(f"{name}: {value}\r\n" for name, value in given.items())
         if request.body:
-            more += f"content-type: application/fhir+json\r\ncontent-length: {len(request.body)}\r\n"
+            more += f"content-length: {len(request.body)}\r\n"
         elif request.method in {"POST", "PUT"}:
             more += "content-length: 0\r\n"
         slash = "/" if request.path else ""

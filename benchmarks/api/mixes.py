@@ -37,13 +37,13 @@ def reads(ids: list[str], seed: int) -> Iterator[Request]:
 
 def creates(population: Population, patients: int, seed: int) -> Iterator[Request]:
     """Yield creates of Observations about known patients, each with a value of its own, without end."""
-    for body in _observations(population, patients, seed):
+    for body in observations(population, patients, seed):
         yield Request("POST", "Observation", json.dumps(body), kind="create", headers={"prefer": "return=minimal"})
 
 
 def crud(population: Population, patients: int, seed: int) -> Iterator[Request]:
     """Yield creates, each followed on its connection by read, update, read and delete of what it made."""
-    for body in _observations(population, patients, seed):
+    for body in observations(population, patients, seed):
         yield Request("POST", "Observation", json.dumps(body), kind="create", then=_after_create(body))
 
 
@@ -66,7 +66,7 @@ def _after_create(body: dict[str, Any]) -> Any:
     return created
 
 
-def _observations(population: Population, patients: int, seed: int) -> Iterator[dict[str, Any]]:
+def observations(population: Population, patients: int, seed: int) -> Iterator[dict[str, Any]]:
     chance = random.Random(seed)
     kept: list[dict[str, Any]] = []
     for number in range(min(patients, 50)):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 
+import asyncpg
 import pytest
 
 from gateway.backbone.postgres import PostgresBackbone
@@ -103,6 +104,49 @@ async def test_one_that_moved_does_not_fail_its_company(store):
     assert [place for place, each in enumerate(answers) if isinstance(each, BaseException)] == [7, 9]
     assert all(isinstance(answers[place], Moved) for place in (7, 9))
     assert (await content(store, "a"))["valueQuantity"]["value"] == 4
+
+
+async def test_what_somebody_touched_after_it_was_looked_at_is_planned_again(database, store):
+    """A feed notes a later event of the same content: no new version, and the API's own must not fall behind it."""
+    await store.write([edit(observation("a"))])
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    other = await asyncpg.connect(database.url, server_settings={"search_path": store._schema})
+    try:
+        async with other.transaction():
+            await other.execute("select from resource where id = 'a' for update")
+            writing = asyncio.create_task(store.write([edit(observation("a", value=2))]))
+            await _waits_for_a_lock(other)
+            await other.execute("update resource set event = $1 where id = 'a'", later)
+        (done,) = await writing
+        assert (done.version.version, done.new) == (2, True)
+        assert await other.fetchval("select event from resource where id = 'a'") == later
+    finally:
+        await other.close()
+
+
+async def _waits_for_a_lock(connection: asyncpg.Connection) -> None:
+    for _ in range(300):
+        if await connection.fetchval("select exists (select from pg_locks where not granted)"):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("nobody waits for a lock")
+
+
+async def test_of_many_who_replace_the_same_resource_in_two_processes_each_makes_a_version(database, store):
+    async with open_store(database.url, schema=store._schema) as other:
+        await store.write([edit(observation("a"))])
+        calls = [
+            (store, other)[number % 2].write([edit(observation("a", value=number)), edit(observation(f"n{number}"))])
+            for number in range(100, 124)
+        ]
+        answers = await asyncio.gather(*calls)
+        assert sorted(first.version.version for first, _ in answers) == list(range(2, 26))
+        history = await store.history("Observation", "a", count=99)
+        assert [version.version for version in history.versions] == list(range(25, 0, -1))
+        last = max(answers, key=lambda answer: answer[0].version.version)[0].version
+        assert history.versions[0].body == last.body
+    page = await store.search(parse.parse("Observation", [("value-quantity", "ge100")]))
+    assert [version.id for version in page.versions] == ["a"]  # found by the last of its contents, once
 
 
 async def test_one_that_the_database_refuses_does_not_fail_its_company(store):

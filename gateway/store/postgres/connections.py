@@ -70,12 +70,23 @@ def _lost(error: BaseException) -> bool:
     return isinstance(error, asyncpg.InternalClientError) or "clos" in text or "operation is in progress" in text
 
 
+def _well(connection: Connection) -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:  # lost while nobody used it: the pool has let go of it already
+        return False
+
+
 async def _as_it_is(_: Any) -> None:
     """Instead of asyncpg's reset, which costs a trip: transactions are closed and nothing else is left behind."""
 
 
 class Connections:
-    """A pool whose connections have the store's schema as their search_path. Lost ones are replaced on use."""
+    """A pool whose connections have the store's schema as their search_path. Lost ones are replaced on use.
+
+    A connection that was used and is well is kept at hand, not given back: asyncpg's giving back and taking again costs as
+    much as a small statement.
+    """
 
     def __init__(self, url: str, schema: str, *, size: int, settings: Mapping[str, str] | None = None) -> None:
         self._url = url
@@ -86,9 +97,8 @@ class Connections:
         self._pool: asyncpg.Pool[Any] | None = None
         self.opened = 0
         """How often it has connected. After a crash of the database all that is done goes over connections that are new."""
-        self._free = asyncio.Semaphore(size)
-        self._idle: list[Connection] = []
-        """Taken from the pool and not in use: to give one back and take it again costs as much as a small query."""
+        self._seats = asyncio.Semaphore(size)
+        self._at_hand: list[Connection] = []
 
     def another(self, size: int, settings: Mapping[str, str]) -> Connections:
         """Return a pool of its own to the same schema, not open."""
@@ -118,9 +128,9 @@ class Connections:
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        while (connection := self._kept()) is not None:
-            await pool.release(connection)
         try:
+            while self._at_hand:
+                await pool.release(self._at_hand.pop())
             await asyncio.wait_for(pool.close(), 10)
         except (TimeoutError, *_AWAY, asyncpg.InterfaceError):
             pool.terminate()
@@ -132,31 +142,28 @@ class Connections:
         if pool is None:
             raise Unavailable("the store is not connected")
         with away_is_unavailable():
-            async with self._free:
-                connection = self._kept() or await pool.acquire()
-                sound = False
+            async with self._seats:
+                connection = await self._taken(pool)
                 try:
                     yield connection
-                    sound = self._pool is pool
-                except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-                    if _lost(error):
+                except BaseException as error:
+                    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError) and _lost(error):
                         with contextlib.suppress(asyncpg.InterfaceError):  # the pool has let go of it already
                             connection.terminate()  # else the pool would try to roll back on it, and keep it
+                    await pool.release(connection)
                     raise
-                finally:
-                    if sound:
-                        self._idle.append(connection)
-                    else:  # whatever state it is in, the pool sees to it
-                        await pool.release(connection)
+                if self._pool is pool:
+                    self._at_hand.append(connection)
+                else:  # closed meanwhile, and waited for
+                    await pool.release(connection)
 
-    def _kept(self) -> Connection | None:
-        """Return a connection that is idle and still open, None when there is none."""
-        while self._idle:
-            connection = self._idle.pop()
-            with contextlib.suppress(asyncpg.InterfaceError):  # the pool has let go of one that broke
-                if not connection.is_closed():
-                    return connection
-        return None
+    async def _taken(self, pool: asyncpg.Pool[Any]) -> Connection:
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            if _well(connection):
+                return connection
+            await pool.release(connection)
+        return await pool.acquire()
 
     @contextlib.asynccontextmanager
     async def alone(self) -> AsyncIterator[asyncpg.Connection[Any]]:

@@ -6,6 +6,7 @@ COPY, a table at a time, which costs less for each. Nothing is decided here but 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,21 @@ _BLOCK: Final = 1000
 FEW: Final = 64
 """Changed resources from which on COPY is the quicker way; fewer land in one statement."""
 _TOKENS: Final = RESOURCE_COLUMNS.index("tokens")
+
+
+def _instead() -> str:
+    """Return the statement that lands rows in the place of others: `instead` before the parts of `together`, whose new rows
+    come when the old ones are gone.
+    """
+    together = _LAND["together"].partition("with ")[2]
+    after = together.replace("returning 1", "where (select count(*) from gone) is not null returning 1", 1)
+    taken = max(map(int, re.findall(r"\$(\d+)", together)))
+    first = _LAND["instead"].partition("planned as")[2]
+    first = first.replace("$rids", f"${taken + 1}").replace("$stored", f"${taken + 2}")
+    return f"with planned as{first},\n{after}"
+
+
+_INSTEAD: Final = _instead()
 Records = list[tuple[Any, ...]]
 
 
@@ -95,17 +111,21 @@ class Landing:
     """Partitions of the outbox that are known to have been there, committed."""
 
     def alone(self, edits: Sequence[Edit]) -> bool:
-        """Say whether edits, of resources that are new, land in one statement, which is a transaction of its own."""
+        """Say whether edits land in one statement, which is a transaction of its own, unless one of them changes nothing."""
         stating, types = self.indexing.stating, self.indexing.types
-        return len(edits) < FEW and all(each.expect == 0 and types[each.type] not in stating for each in edits)
+        return len(edits) < FEW and all(types[each.type] not in stating for each in edits)
 
-    async def land(self, connection: Connection, rows: Iterable[Row], outgoing: Sequence[Outgoing]) -> None:
-        """Write what is new of these rows, which are locked, and what is to be published."""
+    async def land(
+        self, connection: Connection, rows: Iterable[Row], outgoing: Sequence[Outgoing], *, locked: bool = True
+    ) -> None:
+        """Write what is new of these rows, and what is to be published. Rows that are not `locked` are `alone`: should one
+        be another by now than it was planned from, OutdatedError is raised and nothing is written.
+        """
         rows = list(rows)
         changed = sorted((row for row in rows if row.changed), key=lambda row: (row.type, row.id))
-        stored = [row.rid for row in changed if row.stored_version]
-        if stored:
-            await connection.execute(_SQL["supersede"], stored)
+        stored = [row for row in changed if row.stored_version]
+        if stored and locked:
+            await connection.execute(_SQL["supersede"], [row.rid for row in stored])
         stating = [row for row in changed if row.type in self.indexing.stating]
         fresh = [row for row in changed if not row.stored_version]
         for row, rid in zip(fresh, await self.rids.take(connection, len(fresh)), strict=True):
@@ -122,14 +142,19 @@ class Landing:
         if unknown := [part for part in new.parts if part not in self.heads]:
             await connection.execute(_SQL["new_heads"], unknown)
         try:
-            await (self._together if len(changed) < FEW else self._by_copy)(connection, new)
-        except asyncpg.NotNullViolationError:  # a head was made in a transaction that came to nothing
+            if stored and not locked:
+                replaced = [row.rid for row in stored], [row.stored_as for row in stored]
+                await connection.execute(_INSTEAD, *new.arguments(), *replaced)
+            elif len(changed) < FEW:
+                await connection.execute(_LAND["together"], *new.arguments())
+            else:
+                await self._by_copy(connection, new)
+        except (
+            asyncpg.NotNullViolationError
+        ):  # a head was made in a transaction that came to nothing, or a row is another
             self.heads.clear()
             raise OutdatedError from None
         self.heads.update(new.parts)
-
-    async def _together(self, connection: Connection, new: _New) -> None:
-        await connection.execute(_LAND["together"], *new.arguments())
 
     async def _by_copy(self, connection: Connection, new: _New) -> None:
         for table, columns, records in new.tables():

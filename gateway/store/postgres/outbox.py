@@ -20,8 +20,10 @@ from gateway.store.postgres.connections import Connections
 
 _SQL = statements.load("outbox")
 _AGAIN_SECONDS = 0.5
-_REST_SECONDS = 0.005
-"""Between two NOTIFY: a busy store commits hundreds of times a second, and one ring wakes whoever sleeps."""
+_REST_SECONDS = 0.03
+"""Between two NOTIFY, each a commit of its own: a busy store commits hundreds of times a second, and one ring wakes whoever
+sleeps. It is heard here as well: so whoever looked just before a commit, and sleeps since, does not oversleep it.
+"""
 
 
 async def unpublished(connections: Connections, after: Mapping[int, int], *, limit: int) -> list[OutboxRow]:

@@ -9,7 +9,6 @@ writes without a condition, or under another one, is not waited for.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -85,21 +84,31 @@ class Writer:
         attempt: int,
         conditions: Sequence[Condition] = (),
     ) -> list[list[Edited] | BaseException]:
-        trust = attempt == 0
-        edits = [edit for group in groups for edit in group]
-        alone = trust and not conditions and self._transactor.landing.alone(edits)
-        async with contextlib.nullcontext() if alone else connection.transaction():
+        landing, trust = self._transactor.landing, attempt == 0
+        if trust and not conditions and landing.alone([edit for group in groups for edit in group]):
+            # Few, and nobody is likely to be there at the same moment: looked at without a lock, and written in one
+            # statement that asks whether it is still so. Who met somebody, or writes what stands there, takes the long way.
+            plan, answers = self._planned(groups, await self._standing(connection, groups))
+            if not any(row.noted and not row.changed for row in plan.rows.values()):
+                await landing.land(connection, plan.rows.values(), plan.outgoing, locked=False)
+                return answers
+        async with connection.transaction():
             await self._agree(connection, conditions)
-            rows = await self._look(connection, groups, trust=trust)
-            plan = Editing(rows, self._transactor.types, self._transactor.moment())
-            answers: list[list[Edited] | BaseException] = []
-            for group in groups:
-                try:
-                    answers.append(plan.add(group))
-                except Moved as moved:
-                    answers.append(moved)
-            await self._transactor.landing.land(connection, list(plan.rows.values()), plan.outgoing)
+            plan, answers = self._planned(groups, await self._look(connection, groups, trust=trust))
+            await landing.land(connection, plan.rows.values(), plan.outgoing)
         return answers
+
+    def _planned(
+        self, groups: Sequence[Sequence[Edit]], rows: dict[tuple[int, str], Row]
+    ) -> tuple[Editing, list[list[Edited] | BaseException]]:
+        plan = Editing(rows, self._transactor.types, self._transactor.moment())
+        answers: list[list[Edited] | BaseException] = []
+        for group in groups:
+            try:
+                answers.append(plan.add(group))
+            except Moved as moved:
+                answers.append(moved)
+        return plan, answers
 
     async def _agree(self, connection: Connection, conditions: Sequence[Condition]) -> None:
         """Take the locks of the conditions and see whether they hold. Raises Moved."""
@@ -128,6 +137,13 @@ class Writer:
     async def _found(self, connection: Connection, query: Query) -> list[str]:
         page = await self._searches.on(connection, dataclasses.replace(query, count=_SEVERAL))
         return [version.id for version in page.versions]
+
+    async def _standing(self, connection: Connection, groups: Sequence[Sequence[Edit]]) -> dict[tuple[int, str], Row]:
+        """Return the rows that are there, as they are now. What is expected to be new is taken at its word."""
+        types = self._transactor.types
+        asked = {(types[e.type], e.id): e for group in groups for e in group if e.expect != 0}
+        found = await connection.fetch(_SQL["standing"], *_columns(asked)) if asked else ()
+        return {(row["type"], row["id"]): row_of(row) for row in found}
 
     async def _look(
         self, connection: Connection, groups: Sequence[Sequence[Edit]], *, trust: bool

@@ -13,6 +13,13 @@ select r.rid, r.type, r.id, r.version, r.updated, r.deleted, r.lane, r.patient, 
   join resource r on r.type = asked.type and r.id = asked.id
  order by r.type, r.id for update of r;
 
+-- name: standing
+-- The same rows, not locked: $1 types, $2 ids. What is planned from them says so by their xmin (land.sql, instead).
+select r.rid, r.type, r.id, r.version, r.updated, r.deleted, r.lane, r.patient, r.event, r.received, r.line, r.digest, r.message,
+       null::text as state, null::bytea as body, r.xmin::text as stored_as, '' as feed
+  from unnest($1::smallint[], $2::text[]) as asked (type, id)
+  join resource r on r.type = asked.type and r.id = asked.id;
+
 -- name: present
 -- Whether one of these is there after all: $1 types, $2 ids.
 select exists (

@@ -45,3 +45,26 @@ select taken.upto + o.number, o.message, o.part, o.version, o.type, o.id
   from unnest($53::bigint[], $54::bigint[], $55::integer[], $56::integer[], $57::smallint[], $58::text[])
     as o (number, message, part, version, type, id)
   left join taken on taken.part = o.part;
+
+-- name: instead
+-- Stands before the parts of `together`, in one statement with it (landing.py): the rows that are replaced, locked in the
+-- order of all writers, go aside, and what they were found by is forgotten. $rids and $stored are whom the new rows replace
+-- and the xmin that each was planned from: one that is another by now has no version to put aside, which may not be null.
+planned as (
+  select r.rid, r.xmin::text as stored from resource r where r.rid = any($rids::bigint[]) order by r.type, r.id for update
+), gone as (
+  delete from resource r using planned p where r.rid = p.rid
+  returning r.rid, r.updated, r.message, r.version, r.type, r.deleted, r.id, r.lane, r.patient, r.body
+), aside as (
+  insert into version (updated, message, version, type, deleted, id, lane, patient, body)
+  select g.updated, g.message, g.version, g.type, g.deleted, g.id, g.lane, g.patient, g.body
+    from unnest($rids::bigint[], $stored::text[]) as asked (rid, stored)
+    left join planned p on p.rid = asked.rid and p.stored = asked.stored
+    left join gone g on g.rid = p.rid
+), undated as (
+  delete from date_of where rid = any($rids::bigint[])
+), unnamed as (
+  delete from string_of where rid = any($rids::bigint[])
+), unmeasured as (
+  delete from measure_of where rid = any($rids::bigint[])
+)
