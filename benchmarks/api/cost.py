@@ -1,4 +1,5 @@
-"""What one request costs in processor time, shape by shape: of the server, and of PostgreSQL. However busy the machine is.
+"""What a read and a search cost in processor time, shape by shape: of the server, and of PostgreSQL. However busy the
+machine is. Of writes says that `benchmarks.api.writes`.
 
     python -m benchmarks.api.cost [--patients 400] [--seconds 3] [--only NAME …] [--spy FOLDER]
 
@@ -37,11 +38,7 @@ def streams(people: population.Population, patients: int) -> dict[str, Stream]:
     """Return every kind of request by its name."""
     copies = [one for number in range(min(patients, 400)) for one in people.copy(number)]
     ids = [f"{one['resourceType']}/{one['id']}" for one in copies]
-    found: dict[str, Stream] = {
-        "reads": lambda: mixes.reads(ids, 1),
-        "creates": lambda: mixes.creates(people, patients, 2),
-        "crud": lambda: mixes.crud(people, patients, 3),
-    }
+    found: dict[str, Stream] = {"reads": lambda: mixes.reads(ids, 1)}
     own = shapes.own(people, patients)
     found |= {name: _one(name, shape) for name, shape in own.items()}
     found["searches"] = lambda: shapes.requests(own, 4)

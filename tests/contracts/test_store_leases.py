@@ -43,6 +43,10 @@ async def test_without_a_limit_owners_that_are_alive_share_fairly_and_a_dead_one
     assert len(await store.claim("translate", "w3", WANTED)) == 4
 
 
+async def test_an_owner_whose_membership_is_over_before_it_is_counted_claims_as_if_alone(store):
+    assert len(await store.claim("translate", "w1", WANTED, seconds=-1)) == 4
+
+
 async def test_renewal_keeps_the_epoch_and_the_position(store):
     (lease,) = await store.claim("translate", "w1", WANTED[:1])
     await store.apply(batch(*read(0, 3), advance=advance(lease, 3)))

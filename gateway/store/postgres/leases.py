@@ -30,7 +30,8 @@ async def claim(
     async with connections.session() as connection, connection.transaction():
         await connection.execute(_SQL["join"], group + _MEMBERS, owner, seconds)
         if limit is None:
-            limit = -(-len(wanted) // await connection.fetchval(_SQL["members"], group + _MEMBERS))
+            members = await connection.fetchval(_SQL["members"], group + _MEMBERS)
+            limit = -(-len(wanted) // max(1, members))  # on a slow machine its own membership may be over by now
         await connection.execute(_SQL["add"], group, *_columns(wanted))
         own = await connection.fetch(_SQL["own"], group, owner)
         asked = set(wanted)
