@@ -93,7 +93,7 @@ class Measure(NamedTuple):
     """As displayed; a search for `5.4||mmHg` asks for code or unit."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Told:
     """Words that tokens tell of: a resource of the type that has the token may have the word in a text of the parameter
     ('' a text that no code stands for). The same text makes the same object, so that what is known is seen at once.
@@ -102,6 +102,10 @@ class Told:
     type: str
     rows: tuple[tuple[str, int, str], ...]
     """(parameter, token, word), the word folded."""
+
+    def __hash__(self) -> int:
+        """Hash the first of its rows: those that tell the same are nearly always one object."""
+        return hash((self.type, self.rows[0]))
 
 
 @dataclass(slots=True)

@@ -74,7 +74,7 @@ async def history(store: PostgresStore, url: str) -> dict[str, Any]:
 
 
 _MADE = re.compile(
-    r"^(?:create (?:unique )?(table|index|function) (\w+)|alter table (\w+) add column (\w+))", re.MULTILINE
+    r"^(?:create (?:unique |unlogged )?(table|index|function) (\w+)|alter table (\w+) add column (\w+))", re.MULTILINE
 )
 """What a migration makes."""
 

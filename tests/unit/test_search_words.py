@@ -125,10 +125,10 @@ def test_no_number_of_somebody_is_told():
 
 
 PERSON = {
-    "resourceType": "Condition", "id": "0101904321", "subject": {"reference": "Patient/0101904321", "display": "Bo Bodilsen 010190-4321"},
-    "identifier": [{"system": "urn:oid:1.2.208.176.1.2", "value": "0101904321"}],
-    "code": {"coding": [{"system": "http://snomed.info/sct", "code": "38341003", "display": "Hypertension"}], "text": "Forhøjet blodtryk, cpr 010190 4321"},
-    "note": [{"text": "Ring til 010190-4321 eller 01 01 90 43 21"}], "recordedDate": "2026-03-29",
+    "resourceType": "Condition", "id": "0101909921", "subject": {"reference": "Patient/0101909921", "display": "Bo Bodilsen 010190-9921"},
+    "identifier": [{"system": "urn:oid:1.2.208.176.1.2", "value": "0101909921"}],
+    "code": {"coding": [{"system": "http://snomed.info/sct", "code": "38341003", "display": "Hypertension"}], "text": "Forhøjet blodtryk, cpr 010190 9921"},
+    "note": [{"text": "Ring til 010190-9921 eller 01 01 90 99 21"}], "recordedDate": "2026-03-29",
 }  # fmt: skip
 
 
@@ -138,13 +138,13 @@ def test_a_number_in_a_text_is_found_and_not_told():
     assert {"hypertension", "forhøjet", "blodtryk,", "bodilsen", "38341003"} <= told_words
     digits = {word for word in told_words if re.search("[0-9]", word)}
     assert digits == {"38341003"}
-    beginnings = {words.beginning("010190-4321"), words.beginning("4321")}
+    beginnings = {words.beginning("010190-9921"), words.beginning("9921")}
     assert beginnings <= set(index.tokens)
 
 
 @pytest.mark.parametrize(
     ("text", "finds"),
-    [("hypertension", True), ("forhøjet blod", True), ("010190 4321", True), ("38341003", True), ("patient/0101904321", False), ("2026-03-29", False), ("http://snomed.info/sct", False)],
+    [("hypertension", True), ("forhøjet blod", True), ("010190 9921", True), ("38341003", True), ("patient/0101909921", False), ("2026-03-29", False), ("http://snomed.info/sct", False)],
 )  # fmt: skip
 def test_content_is_what_a_reader_reads(text, finds):
     assert match(Query("Condition", (TextTerm("_content", (text,)),)), PERSON) is finds

@@ -11,5 +11,5 @@ create table word (
 );
 
 -- What is counted by its code is counted by the index alone: that a resource is not deleted is said by its predicate.
-drop index resource_type_code;
+drop index if exists resource_type_code;
 create index resource_type_code on resource (type, code, low desc nulls last, rid desc) where code is not null and not deleted;
