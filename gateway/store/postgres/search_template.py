@@ -122,7 +122,7 @@ class _Shape:
     def named(self, resource_type: str, name: str, scope: Scope) -> None:
         """Take in the name of one resource, and what exists for whoever asks."""
         self.types[resource_type] = None
-        self.key.append(resource_type)
+        self.key += (resource_type, len(scope.units))
         self._put(name)
         self._sight(scope)
 
