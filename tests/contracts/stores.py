@@ -32,7 +32,7 @@ class Database:
     """An embedded PostgreSQL whose supervisor runs on a thread of its own, beside the tests' event loops."""
 
     def __init__(self, data: Path) -> None:
-        self.postgres = EmbeddedPostgres(data, max_connections=400)  # a test may have a score of gateways on it
+        self.postgres = EmbeddedPostgres(data)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

