@@ -6,6 +6,7 @@ must run before any of them imports this module's registry. No label ever holds 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import struct
@@ -39,19 +40,23 @@ class Metrics:
     def __init__(self) -> None:
         import prometheus_client  # noqa: PLC0415  after prepare(): the library reads its environment when imported
 
-        self._registry = prometheus_client.CollectorRegistry()
+        from gateway.observe.durations import Durations  # noqa: PLC0415
+
+        self.registry = prometheus_client.CollectorRegistry()
         self._by_name: dict[str, MetricWrapperBase] = {}
         for metric in METRICS:
-            common: dict[str, Any] = {"labelnames": metric.labels, "registry": self._registry}
+            common: dict[str, Any] = {"labelnames": metric.labels, "registry": self.registry}
             if metric.kind == "counter":
                 made: MetricWrapperBase = prometheus_client.Counter(metric.name, metric.meaning, **common)
             elif metric.kind == "histogram":
-                made = prometheus_client.Histogram(metric.name, metric.meaning, buckets=DURATIONS, **common)
+                made = Durations(metric.name, metric.meaning, buckets=DURATIONS, **common)
             else:
                 mode = "livesum" if metric.name == "sundbro_connections" else "livemostrecent"
                 made = prometheus_client.Gauge(metric.name, metric.meaning, multiprocess_mode=mode, **common)  # type: ignore[arg-type]
             self._by_name[metric.name] = made
         self._children: dict[tuple[str, ...], Any] = {}
+        self._lasted: dict[Any, list[float]] = {}
+        """Durations of this turn of the event loop, by their histogram: of what happens thousands of times a second."""
         self._listeners: dict[type[events.Observation], Callable[[Any], None]] = {
             events.MessageReceived: self._received,
             events.MessageRefused: lambda e: self._of("sundbro_messages_refused_total", e.feed, e.door, e.code).inc(),
@@ -65,9 +70,9 @@ class Metrics:
             events.BatchApplied: lambda e: self._of("sundbro_batch_seconds").observe(e.seconds),
             events.VersionPublished: self._published,
             events.LagMeasured: self._lag,
-            events.RequestAnswered: lambda e: self._of(
-                "sundbro_request_seconds", e.interaction, e.resource_type, str(e.status)
-            ).observe(e.seconds),
+            events.RequestAnswered: lambda e: self._lasting(
+                self._of("sundbro_request_seconds", e.interaction, e.resource_type, str(e.status)), e.seconds
+            ),
             events.AccessRefused: lambda e: self._of("sundbro_access_refused_total", e.interaction, e.why).inc(),
             events.LoginRefused: lambda e: self._of("sundbro_access_refused_total", "login", e.fault).inc(),
             events.ConnectionOpened: lambda e: self._of("sundbro_connections", e.door, e.feed).inc(),
@@ -77,7 +82,7 @@ class Metrics:
             events.WorkerFenced: lambda e: self._of("sundbro_fenced_total", e.topic).inc(),
             events.RoleCrashed: lambda e: self._of("sundbro_crashes_total", e.role).inc(),
             events.AuditFailed: lambda e: self._of("sundbro_audit_failures_total", e.interaction).inc(),
-            events.AuditWritten: lambda e: self._of("sundbro_audit_seconds").observe(e.seconds),
+            events.AuditWritten: lambda e: self._lasting(self._of("sundbro_audit_seconds"), e.seconds),
             events.AuditMeasured: self._audit,
             events.MinlogMeasured: self._minlog,
             events.MinlogSent: self._minlog_sent,
@@ -97,6 +102,21 @@ class Metrics:
             metric = self._by_name[name]
             child = self._children[key] = metric.labels(*labels) if labels else metric
         return child
+
+    def _lasting(self, histogram: Any, seconds: float) -> None:
+        """Observe a duration, together with the others of this turn of the loop where there is one."""
+        if not self._lasted:
+            try:
+                asyncio.get_running_loop().call_soon(self._take_lasted)
+            except RuntimeError:
+                histogram.take((seconds,))
+                return
+        self._lasted.setdefault(histogram, []).append(seconds)
+
+    def _take_lasted(self) -> None:
+        lasted, self._lasted = self._lasted, {}
+        for histogram, seconds in lasted.items():
+            histogram.take(seconds)
 
     def _received(self, e: events.MessageReceived) -> None:
         self._of("sundbro_messages_received_total", e.feed, e.door).inc()

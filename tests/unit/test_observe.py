@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
 import json
 import logging
 
+import prometheus_client
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.observe import catalogue, events, logs, metrics, summary, traces
+from gateway.observe.durations import Durations
 
 
 @given(st.lists(st.floats(0.0005, 30), min_size=1, max_size=300), st.sampled_from([0.5, 0.95, 0.99]))
@@ -25,6 +28,32 @@ def test_a_percentile_out_of_buckets_lies_in_the_bucket_of_the_true_one(values: 
     assert found is not None
     assert (bounds[place - 1] if place else 0.0) <= found + 1e-9
     assert found <= bounds[min(place + 1, len(bounds) - 1)] + 1e-9
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=40))
+def test_durations_taken_together_are_those_observed_one_by_one(values: list[float]) -> None:
+    def histogram() -> Durations:
+        return Durations("waits", "of a test", buckets=catalogue.DURATIONS, registry=None)
+
+    def samples(of: Durations) -> dict[tuple[str, str], float]:
+        (family,) = of.collect()
+        return {(one.name, one.labels.get("le", "")): one.value for one in family.samples if "created" not in one.name}
+
+    together, each = histogram(), histogram()
+    together.take(values)
+    for value in values:
+        each.observe(value)
+    assert samples(together) == pytest.approx(samples(each))
+
+
+async def test_what_requests_took_is_counted_when_the_loop_has_turned() -> None:
+    listener = metrics.Metrics()
+    for status in (200, 200, 404):
+        listener(events.RequestAnswered("read", "Patient", status, 0.02))
+    await asyncio.sleep(0)
+    text = prometheus_client.generate_latest(listener.registry).decode()
+    counted = [line for line in text.splitlines() if line.startswith("sundbro_request_seconds_count")]
+    assert [line.rpartition(" ")[2] for line in counted] == ["2.0", "1.0"]
 
 
 def test_an_empty_histogram_has_no_percentile() -> None:
