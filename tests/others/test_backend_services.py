@@ -1,16 +1,14 @@
-"""SMART Backend Services by clients that others wrote, against a whole gateway: authlib's; where they are installed, PyPI
-smart-fetch (a command; it brings pyarrow and botocore along) and what it is built on (PyPI cumulus-fhir-support).
+"""SMART Backend Services by clients that others wrote, against a whole gateway: authlib's, and PyPI's smart-fetch, a command in
+an environment of its own (it brings pyarrow and botocore along); told as not run where it cannot be installed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +18,9 @@ from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from joserfc.jwk import ECKey, RSAKey
 
 from tests.gateway import Gateway
+from tests.others.installing import environment
 
+SMART_FETCH = "smart-fetch==1.0.3"
 CLIENT = """
 id = "{id}"
 name = {{ da = "Dataplatform", en = "Data platform" }}
@@ -57,8 +57,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, ECKey | RS
 
 
 @pytest.fixture(scope="module")
-def support() -> Any:
-    return pytest.importorskip("cumulus_fhir_support", reason="NOT RUN: cumulus-fhir-support is not installed")
+def smart_fetch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment(tmp_path_factory.mktemp("smart-fetch") / "tool", SMART_FETCH) / "smart-fetch"
 
 
 def asking(gateway: Gateway, key: ECKey | RSAKey, algorithm: str, kid: str, scope: str) -> OAuth2Client:
@@ -92,43 +92,34 @@ def test_authlib_with_another_key_gets_nothing(gateway: Gateway, keys):
         asking(gateway, ECKey.generate_key("P-384"), "ES384", kid, "system/Patient.rs")
 
 
+def fetched(
+    gateway: Gateway, command: Path, key: ECKey | RSAKey, algorithm: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Have smart-fetch sign with a key, get a token and read `Patient/fetched`."""
+    pem = folder / "key.pem"
+    pem.write_bytes(key.as_pem(private=True))
+    told = ["--fhir-url", f"http://{gateway.http}/fhir", "--smart-client-id", f"platform-{algorithm.lower()}"]
+    asked = [str(command), "single", *told, "--smart-key", str(pem), "--compact", "Patient/fetched"]
+    return subprocess.run(asked, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.mark.parametrize("algorithm", ["RS384", "ES384"])
-def test_smart_fetch_gets_a_patient(gateway: Gateway, keys, algorithm: str, tmp_path: Path):
-    command = shutil.which("smart-fetch")
-    if not command:
-        pytest.skip("NOT RUN: there is no smart-fetch on this machine's PATH")
-    pem = tmp_path / "key.pem"
-    pem.write_bytes(keys[algorithm].as_pem(private=True))
+def test_smart_fetch_gets_a_token_and_a_patient(
+    gateway: Gateway, keys, smart_fetch: Path, algorithm: str, tmp_path: Path
+):
     patient = {"resourceType": "Patient", "id": "fetched", "active": True}
     with gateway.client() as client:
         assert client.put("/fhir/Patient/fetched", json=patient).is_success
-    told = ["--fhir-url", f"http://{gateway.http}/fhir", "--smart-client-id", f"platform-{algorithm.lower()}"]
-    command_line = [command, "single", *told, "--smart-key", str(pem), "--compact"]
-    done = subprocess.run(
-        [*command_line, "Patient/fetched"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = fetched(gateway, smart_fetch, keys[algorithm], algorithm, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr + gateway.printed()
     got = json.loads(done.stdout.splitlines()[-1])
     assert got | patient == got
 
 
-@pytest.mark.parametrize("algorithm", ["RS384", "ES384", "ES256"])
-async def test_the_client_finds_the_token_endpoint_signs_and_reads(gateway: Gateway, support, keys, algorithm: str):
-    base = f"http://{gateway.http}/fhir/"
-    pem = keys[algorithm].as_pem(private=True).decode()
-    name = f"platform-{algorithm.lower()}"
-    async with support.FhirClient(base, ["Patient", "Observation"], smart_client_id=name, smart_pem=pem) as client:
-        answer = await client.request("GET", "Patient?_count=1")
-        assert answer.json()["resourceType"] == "Bundle"
-        with pytest.raises(Exception, match="403"):
-            await client.request("GET", "Encounter?_count=1")
-
-
-async def test_another_key_gets_nothing(gateway: Gateway, support, keys):
-    base, other = f"http://{gateway.http}/fhir/", ECKey.generate_key("P-384").as_pem(private=True).decode()
-    with pytest.raises(support.AuthFailed):
-        async with support.FhirClient(base, ["Patient"], smart_client_id="platform-es384", smart_pem=other) as client:
-            await client.request("GET", "Patient?_count=1")
+def test_smart_fetch_with_another_key_gets_nothing(gateway: Gateway, smart_fetch: Path, tmp_path: Path):
+    done = fetched(gateway, smart_fetch, ECKey.generate_key("P-384"), "ES384", tmp_path)
+    assert done.returncode != 0
+    assert "active" not in done.stdout
 
 
 def test_the_capability_statement_says_where_tokens_come_from(gateway: Gateway):

@@ -7,7 +7,6 @@ a scenario that the library gains fails the list.
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import yaml
 
 from tests.corpus import corpus_folder
 from tests.others.conftest import Api
+from tests.others.installing import environment
 
 SEKMET = "sekmet-fhir==0.1.1"
 SCENARIOS = (
@@ -45,11 +45,7 @@ SCRIPTS_NOT_APPLICABLE = {"bulk-data-export": "bulk export comes with the resear
 def sekmet(api: Api, ward: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the tool's settings; the gateway is its peer `sundbro`."""
     folder = tmp_path_factory.mktemp("sekmet")
-    subprocess.run([sys.executable, "-m", "venv", str(folder / "tool")], check=True, timeout=120)
-    install = [str(folder / "tool" / "bin" / "python"), "-m", "pip", "install", "--quiet", SEKMET]
-    installed = subprocess.run(install, capture_output=True, text=True, timeout=240, check=False)
-    if installed.returncode:
-        pytest.skip(f"NOT RUN: {SEKMET} cannot be installed here: {installed.stderr[-200:]}")
+    environment(folder / "tool", SEKMET)
     peer = {"base_url": api.base, "auth": {"type": "bearer", "token": api.token}}
     (folder / "settings.yaml").write_text(
         yaml.safe_dump(
