@@ -89,7 +89,8 @@ async def drain(client: Any, total: int) -> dict[tuple[str, int], int]:
 async def latencies(writer: Any, reader: Any, at: dict[tuple[str, int], int], given: list[Record]) -> list[list[float]]:
     """Append one record every 20 ms while another client reads; return (append, visible) latencies in ms, sorted."""
     begun: dict[bytes, float] = {}
-    appended, visible = [], []
+    appended: list[float] = []
+    visible: list[float] = []
 
     async def read() -> None:
         while len(visible) < len(given):

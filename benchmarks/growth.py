@@ -31,7 +31,7 @@ from typing import Any
 import asyncpg
 
 from benchmarks.api import population, shapes
-from benchmarks.api.__main__ import KEPT, QUERIES
+from benchmarks.api.figures import KEPT, QUERIES
 from benchmarks.api.population import Population
 from gateway.backbone.port import partition_of
 from gateway.errors import SundbroError, TooCostly
@@ -110,7 +110,7 @@ def questions(people: Population, patients: int, only: list[str]) -> Iterator[tu
     wanted: dict[str, shapes.Shape] = {**shapes.own(people, patients)}
     if QUERIES.exists():
         wanted |= {f"queries: {name}": one for name, one in shapes.published(QUERIES, people, patients).items()}
-    wanted |= {name: (lambda _, path=path: path) for name, path in BESIDE.items()}
+    wanted |= {name: _always(path) for name, path in BESIDE.items()}
     for name, shape in wanted.items():
         if only and not any(one in name for one in only):
             continue
@@ -221,12 +221,16 @@ async def rounds(sizes: dict[int, Sized], count: int) -> dict[str, dict[str, Any
     return found
 
 
+def _always(path: str) -> shapes.Shape:
+    return lambda _: path
+
+
 def _table(found: dict[str, dict[str, Any]], sizes: list[int]) -> None:
     columns = [f"{what}, {size:,} patients" for what in ("clock", "processor") for size in sizes]
     sys.stdout.write(f"| p50 / ms, one caller | {' | '.join(columns)} | ratio, clock | ratio, processor |\n")
     sys.stdout.write("| --- |" + " --- |" * (len(columns) + 2) + "\n")
     for name, by_size in found.items():
-        values = [
+        values: list[list[Any]] = [
             [by_size[str(size)][kind] if by_size[str(size)] != "refused" else "refused" for size in sizes]
             for kind in (0, 1)
         ]

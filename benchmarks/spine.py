@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -196,9 +197,7 @@ async def by_mllp(gateway: Gateway, messages: list[bytes], *, rate: float = 0.0)
     for number in range(CONNECTIONS):
         share = iter(messages[number::CONNECTIONS])
         pace = CONNECTIONS / rate if rate else 0.0
-        _, sender = await loop.create_connection(
-            lambda share=share, pace=pace: Sender(share, WINDOW, pace), host, int(port)
-        )
+        _, sender = await loop.create_connection(partial(Sender, share, WINDOW, pace), host, int(port))
         senders.append(sender)
         if rate:
             await asyncio.sleep(1 / rate)

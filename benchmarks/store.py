@@ -38,6 +38,10 @@ from gateway.store.postgres.rows import RESOURCE_COLUMNS, Precedence, Row
 from gateway.store.postgres.store import PostgresStore
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+_NEWEST = (
+    "select id, version, updated, body from resource where type = $1 and patient = $2 and code = $3"
+    " and not deleted order by low desc nulls last, rid desc limit 21"
+)
 
 
 def observation(number: int, chance: random.Random) -> Write:
@@ -134,7 +138,9 @@ def laboratory_reports(count: int, seed: int) -> list[MessageWrite]:
         for resource in (person, place, physician):
             body = bodies.prepare(resource)
             digest = bodies.content_digest(body)
-            write = Write(resource["resourceType"], resource["id"], Mode.ENSURE, body, digest, message.received_at)
+            write = Write(
+                str(resource["resourceType"]), str(resource["id"]), Mode.ENSURE, body, digest, message.received_at
+            )
             message.writes.append(write)
     return given
 
@@ -279,11 +285,9 @@ async def measure(url: str, resources: int, per_message: int, per_batch: int) ->
 
     async def alone(query: Query) -> Any:
         patient, code_term = query.terms
-        statement = (
-            "select id, version, updated, body from resource where type = $1 and patient = $2 and code = $3"
-            " and not deleted order by low desc nulls last, rid desc limit 21"
-        )
-        return await pool.fetch(statement, code, patient.values[0], code_term.codes[0])
+        assert isinstance(patient, ReferenceTerm)
+        assert isinstance(code_term, TokenTerm)
+        return await pool.fetch(_NEWEST, code, patient.values[0], code_term.codes[0])
 
     rate, seconds = await searches(alone, asked, 16)
     note("search, one query a search from a pool, 16 callers", rate, seconds)
@@ -303,6 +307,7 @@ def questions(given: list[MessageWrite]) -> list[Query]:
             sort=Sort.DATE_NEWEST,
         )
         for index in asked
+        if index.patient is not None and index.code is not None
     ]
 
 

@@ -242,8 +242,8 @@ def _told(found: dict[str, Any]) -> None:
     title += (
         f"fdatasync {disk['p50']:.2f}, {disk['p95']:.2f}; commit of one row {commit['p50']:.2f}, {commit['p95']:.2f}"
     )
-    columns = ("p50_ms", "p95_ms", "p50_own_ms", "p95_own_ms")
-    columns += ("p50_to_fdatasync", "p95_to_fdatasync", "p50_to_commit", "p95_to_commit")
+    columns = ["p50_ms", "p95_ms", "p50_own_ms", "p95_own_ms"]
+    columns += ["p50_to_fdatasync", "p95_to_fdatasync", "p50_to_commit", "p95_to_commit"]
     table = Table("connections", *columns, title=title)
     for connections, one in found["added_by_the_record"].items():
         table.add_row(connections, *(f"{one[column]:.2f}" for column in columns))

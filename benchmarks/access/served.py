@@ -73,8 +73,13 @@ class Measured:
 async def serve(mode: str, settings: Settings) -> None:
     """Serve until told to stop."""
     heard: list[events.Tell] = []
+
+    def tell(one: events.Observation) -> None:
+        for hearing in heard:
+            hearing(one)
+
     async with (
-        root.parts(settings, settings.database_url, lambda one: [tell(one) for tell in heard]) as parts,
+        root.parts(settings, settings.database_url, tell) as parts,
         auditing.opened(parts) as ledger,
     ):
         api = web.fhir_api(parts, None, oauth_of(parts, NobodyLoggedIn(), ledger).acceptance, ledger)

@@ -58,13 +58,15 @@ async def size_of(url: str) -> float:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute("checkpoint")
-        total, count = await connection.fetchrow(
+        sizes = await connection.fetchrow(
             "select (select sum(pg_total_relation_size(c.oid)) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-            " where n.nspname = 'sundbro' and c.relkind = 'r'), (select count(*) from sundbro.resource where not deleted)"
+            " where n.nspname = 'sundbro' and c.relkind = 'r') as total,"
+            " (select count(*) from sundbro.resource where not deleted) as count"
         )
     finally:
         await connection.close()
-    return float(total) / max(1, count)
+    assert sizes is not None
+    return float(sizes["total"]) / max(1, int(sizes["count"]))
 
 
 async def main() -> None:

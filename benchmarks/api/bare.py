@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import httpx
 import uvicorn
 
 from benchmarks.api import mixes, shapes
-from benchmarks.api.driver import Server
+from benchmarks.api.driver import Request, Server
 from benchmarks.api.population import Population
 from benchmarks.spine import free_port
 from gateway.formats import json
@@ -99,8 +99,10 @@ async def measure(people: Population, patients: int, seconds: float) -> dict[str
             process = await asyncio.to_thread(subprocess.Popen, command, cwd=ROOT)
             server = Server(f"http://127.0.0.1:{port}/fhir")
             await _up(f"http://127.0.0.1:{port}/fhir/{ids[0]}")
-            walks = {"walk": lambda chance: "Observation?patient={}&code={}".format(*chance.choice(asked))}
-            streams = {
+            walks: dict[str, shapes.Shape] = {
+                "walk": lambda chance: "Observation?patient={}&code={}".format(*chance.choice(asked))
+            }
+            streams: dict[str, Callable[[], Iterator[Request]]] = {
                 "reads": lambda: mixes.reads(ids, 1),
                 "creates": lambda: mixes.creates(people, patients, 2),
                 "searches": lambda: shapes.requests(walks, 3),

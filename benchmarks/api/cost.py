@@ -21,8 +21,8 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.api import mixes, population, shapes
-from benchmarks.api.__main__ import KEPT, QUERIES
 from benchmarks.api.driver import Request, Server
+from benchmarks.api.figures import KEPT, QUERIES
 from benchmarks.spine import Gateway
 from gateway.app import tokens
 

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 
 from benchmarks.api.driver import Request
-from benchmarks.api.population import FAMILIES, Population, uid
+from benchmarks.api.population import Population, uid
+from synthetic.citizens import FAMILIES
 
 Shape = Callable[[random.Random], str]
 

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.api import mixes, population
-from benchmarks.api.__main__ import KEPT
 from benchmarks.api.driver import Request, Server
+from benchmarks.api.figures import KEPT
 from benchmarks.spine import Gateway, children, cpu_of, machine
 from gateway.app import tokens
 from gateway.formats import json as exact

@@ -129,7 +129,7 @@ async def agreed(ours: Side, peer: Side, people: population.Population) -> tuple
     async with ours.turn() as mine, peer.turn() as theirs:
         verdicts = await agreement.compare(mine, theirs, both, draws=DRAWS)
     refused = agreement.refused(verdicts)
-    told = {
+    told: dict[str, Any] = {
         "questions": len(verdicts),
         "alike": sum(not one.differences and one.shape not in refused for one in verdicts),
         "refused": {name: {who: dict(statuses) for who, statuses in sides.items()} for name, sides in refused.items()},

