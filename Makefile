@@ -15,8 +15,8 @@ setup: .venv/.done ## .venv from the lock file, with .venv/bin/sundbro
 demo: setup ## the whole gateway on this machine, fed with synthetic citizens
 	$(BIN)/sundbro demo
 
-test: setup ## the test suite
-	$(BIN)/python -m pytest
+test: setup ## the test suite, in two processes: the files of each in turn, in their order
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras pyproject.toml -o requirements.lock

@@ -201,7 +201,11 @@ async def test_gzip_is_unpacked_members_and_all(postgres_url: str):
         assert [raw.body for raw in await house.written("home")] == [b'{"a": 1}']
 
 
-@pytest.mark.parametrize("body", [b"{}", gzip.compress(b'{"a": 1}')[:-4], b"", gzip.compress(b"{}") + b"tail"])
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", gzip.compress(b'{"a": 1}')[:-4], b"", gzip.compress(b"{}") + b"tail"],
+    ids=["plain", "cut", "empty", "tail"],
+)
 async def test_what_is_not_gzip_or_cut_short_is_400(postgres_url: str, body: bytes):
     async with doors(postgres_url) as house, vendor(house) as home:
         problem(await home.post("/ingest/home", content=body, headers={**JSON, "content-encoding": "gzip"}), 400)

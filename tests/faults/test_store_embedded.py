@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -72,6 +73,10 @@ def alive(pid: int) -> bool:
     return True
 
 
+def closed_to_others(place: Path) -> bool:
+    return place.stat().st_mode & 0o077 == 0
+
+
 def gateway_process(data: Path) -> tuple[subprocess.Popen[str], int]:
     process = subprocess.Popen(
         [sys.executable, "-c", GATEWAY, str(data)], stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
@@ -99,10 +104,10 @@ async def test_first_and_second_start_give_the_same_data_with_our_settings(tmp_p
 
 
 async def test_only_the_owner_reaches_the_socket(tmp_path):
-    async with running(tmp_path):
-        socket = tmp_path / "postgres-socket"
-        assert socket.stat().st_mode & 0o077 == 0
-        assert (tmp_path / "postgres").stat().st_mode & 0o077 == 0
+    async with running(tmp_path) as postgres:
+        (socket,) = parse_qs(urlsplit(postgres.url).query)["host"]  # in the data folder, where its path is short enough
+        assert closed_to_others(Path(socket))
+        assert closed_to_others(tmp_path / "postgres")
 
 
 async def test_a_second_gateway_on_the_folder_is_told_who_holds_it(tmp_path):

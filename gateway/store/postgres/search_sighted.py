@@ -52,8 +52,10 @@ class Content:
 
 
 def reading(scope: Scope, resource_type: str, names: list[str]) -> Statement:
-    """Return the statement that reads resources by their ids."""
-    there = current(scope, "r", resource_type)
+    """Return the statement that reads resources by their ids. Types of which a caller sees the same have one statement, so
+    that reads of them share a trip.
+    """
+    there = current(scope, "r", resource_type, its_type=scope.put(scope.type(resource_type), "smallint"))
     return scope.put.statement(
         f"select {_COLUMNS}, r.id from resource r left join message m on m.seq = r.message"
         f" where {scope.any_of('r.id', names, 'text')} and {there}",

@@ -107,6 +107,8 @@ class _Shape:
     """Whose reach the question asks for."""
     numbers: dict[Any, int] = field(default_factory=dict)
     """Where each of the values stands first."""
+    fixed: tuple[int, ...] = ()
+    """Arguments that the key decides."""
 
     def question(self, query: Query, scope: Scope) -> None:
         """Take in a query, and what exists for whoever asks."""
@@ -123,6 +125,7 @@ class _Shape:
         """Take in the name of one resource, and what exists for whoever asks."""
         self.types[resource_type] = None
         self.key += (resource_type, len(scope.units))
+        self.fixed = (scope.type(resource_type),)
         self._put(name)
         self._sight(scope)
 
@@ -198,6 +201,8 @@ def _template(statement: Statement, shape: _Shape) -> _Template | None:
         for way in _WAYS[type(value)]:
             result = way(value)
             made.setdefault((type(result), result), set()).add((number, way))
+    for one in shape.fixed:
+        made.setdefault((int, one), set()).add((0, lambda _, one=one: one))
     places: list[tuple[Place, ...]] = []
     for argument in statement.arguments:
         found = [made.get((type(one), one), set()) for one in (argument if isinstance(argument, list) else [argument])]

@@ -81,11 +81,11 @@ def holds(scope: Scope, term: Term, alias: str, resource_type: str) -> str:
             raise TypeError(f"{type(term).__name__} has no index")
 
 
-def current(scope: Scope, alias: str, resource_type: str) -> str:
+def current(scope: Scope, alias: str, resource_type: str, *, its_type: str = "") -> str:
     """Return the condition for a resource of a type that is not deleted, and that exists for whoever asks: every resource
-    that a statement reads has it.
+    that a statement reads has it. `its_type` is an expression for the type's number, where it is not to stand in the text.
     """
-    there = f"{alias}.type = {scope.type(resource_type)} and not {alias}.deleted"
+    there = f"{alias}.type = {its_type or scope.type(resource_type)} and not {alias}.deleted"
     reach = scope.reach(resource_type)
     return there if reach is None else f"{there} and {seen(scope, reach, Row(alias, (resource_type,)), holds)}"
 
