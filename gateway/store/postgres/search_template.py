@@ -192,6 +192,11 @@ def _ordinary(value: str) -> bool:
     return 0 < len(value) <= KEY_CHARACTERS and "\0" not in value and value[-1] < _LAST_PLAIN
 
 
+def _always(value: Any) -> Callable[[Any], Any]:
+    """Return what makes one and the same of every value."""
+    return lambda _: value
+
+
 def _template(statement: Statement, shape: _Shape) -> _Template | None:
     """Return a statement as a template, None where it is not certain which value an argument is."""
     if any(str(value) in statement.sql for value in shape.values):
@@ -202,7 +207,7 @@ def _template(statement: Statement, shape: _Shape) -> _Template | None:
             result = way(value)
             made.setdefault((type(result), result), set()).add((number, way))
     for one in shape.fixed:
-        made.setdefault((int, one), set()).add((0, lambda _, one=one: one))
+        made.setdefault((int, one), set()).add((0, _always(one)))
     places: list[tuple[Place, ...]] = []
     for argument in statement.arguments:
         found = [made.get((type(one), one), set()) for one in (argument if isinstance(argument, list) else [argument])]
