@@ -44,16 +44,23 @@ def measure(rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     """Return µs: for each sort of caller a read and a search decided, sight, reach and rules for the record included."""
     found = {}
     for name, actor in (("system", SYSTEM), ("citizen", CITIZEN), ("staff", STAFF)):
-        for kind, intent in (("read", Read("Observation", "x")), ("search", Search(QUERY))):
+        intents = (
+            ("read", Read("Observation", "x")),
+            ("search", Search(QUERY)),
+            ("read of a Provenance", Read("Provenance", "x")),
+        )
+        for kind, intent in intents:
             found[f"{kind}, {name}"] = _quantiles(_decided(actor, intent), rounds)
     return found
 
 
 def _decided(actor: Actor, intent: Any) -> Callable[[], Any]:
+    kind = intent.type if isinstance(intent, Read) else intent.query.type
+
     def decided() -> Any:
         permitted = access.decide(actor, intent)
         sight = permitted.sight(AT, DEFAULT)
-        reach = sight.of("Observation") if sight else None
+        reach = sight.of(kind) if sight else None
         return reach, permitted.rules(AT, DEFAULT)
 
     return decided

@@ -60,6 +60,7 @@ def _of(actor: Actor, resource_type: str, way: Way) -> Iterator[Rule]:
             yield from (rule for reach, types in test.reaches for rule in fired(actor, types[0], reach))
             return
     powers = {test.power for test in way.tests if isinstance(test, Empowered)}
+    kinds = {type(one) for one in (*way.tests, *way.unless)}
     if resource_type not in RECORD:
         yield Rule.SYSTEM_SCOPE if actor.purpose is Purpose.SHARING else Rule.ADMINISTRATIVE
     elif actor.purpose is Purpose.SHARING:
@@ -72,15 +73,15 @@ def _of(actor: Actor, resource_type: str, way: Way) -> Iterator[Rule]:
         yield Rule.FULDMAGT
     elif Power.AGREED in powers:
         yield Rule.AGREED
-    elif any(isinstance(test, Related) for test in way.tests):
+    elif Related in kinds:
         yield Rule.QUALITY if actor.purpose is Purpose.QUALITY else Rule.RELATION
     elif actor.purpose is Purpose.TREATMENT:
         yield Rule.RELATION_UNCLEAR
-    elif any(isinstance(test, Owner) for test in way.tests):
+    elif Owner in kinds:
         yield Rule.OWN_RECORD
     else:
         yield Rule.ADMINISTRATIVE
-    if any(isinstance(one, Blocked) for one in way.unless):
+    if Blocked in kinds:
         yield Rule.SPAERRING
-    if any(isinstance(one, Labelled) for one in way.unless):
+    if Labelled in kinds:
         yield Rule.LABELS

@@ -107,6 +107,8 @@ class Sight:
     at: dt.datetime
     policy: Policy = policies.DEFAULT
     _known: dict[str, Reach | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _treating: dict[tuple[bool, bool], list[Way]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The ways of staff, which most types have in common."""
 
     def of(self, resource_type: str) -> Reach | None:
         """Return what is within reach of a type, None where it is everything."""
@@ -133,7 +135,7 @@ class Sight:
             if terms is not None:
                 found = self._ways(resource_type, grant)
                 ways += [replace(way, terms=terms) for way in found] if terms else found
-        return Reach(tuple(dict.fromkeys(ways)))
+        return Reach(tuple(ways) if len(ways) < 2 else tuple(dict.fromkeys(ways)))  # noqa: PLR2004
 
     def _ways(self, resource_type: str, grant: Grant) -> Iterable[Way]:
         """Return the ways that purpose, record and relation give, whatever the constraint of a grant."""
@@ -160,7 +162,7 @@ class Sight:
         What a record asks is asked of it as well: it is health data though it be about a Patient.
         """
         letter = Letter.READ if self.letter in _WRITING else self.letter
-        reading = replace(self, letter=letter)
+        reading = self if letter is self.letter else replace(self, letter=letter)
         found = [
             (reading.by(mine, types[0]), types)
             for mine, types in _alike(self.actor, letter, grant.context == "patient")
@@ -196,21 +198,27 @@ class Sight:
         return ways
 
     def _of_staff(self, resource_type: str, grant: Grant) -> list[Way]:
-        actor, purpose = self.actor, self.actor.purpose
         if resource_type in policies.NOT_FOR_OTHERS:
             return []
+        asked = grant.context == "patient", resource_type not in policies.UNBLOCKED
+        if asked not in self._treating:
+            self._treating[asked] = self._of_treating(*asked)
+        return self._treating[asked]
+
+    def _of_treating(self, launched_for: bool, blockable: bool) -> list[Way]:
+        actor, purpose = self.actor, self.actor.purpose
         organisation = (known_as(SOR, actor.organisation),) if actor.organisation else ()
         professional = (known_as(AUTHORISATION, actor.authorisation),) if actor.authorisation else ()
         labels = self._labels(policies.HIDES[purpose])
         patient = (Owner(reference("patient", actor.patient)),) if actor.patient else ()
-        if grant.context == "patient" and not patient:
+        if launched_for and not patient:
             return []
-        launched = patient if grant.context == "patient" else ()
+        launched = patient if launched_for else ()
         if purpose is Purpose.VAERDISPRING:
             return [Way(patient, unless=labels)] if patient and actor.reason.strip() else []
         agents = (*organisation, *professional)
         shut: tuple[Unless, ...] = ()
-        if resource_type not in policies.UNBLOCKED:
+        if blockable:
             shut = (Blocked(agents, self.at, professional=True),)
         found: list[tuple[Test, ...]] = []
         if purpose is Purpose.CONSENT:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,6 +124,7 @@ class About:
 Standing = Relation | Block | Mandate | Known | Born | Same | Sharer | About
 
 
+@functools.lru_cache(maxsize=4096)
 def known_as(system: str, value: str) -> int:
     """Return the key of whom an identifier names."""
     return token("agent", system, value)
