@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo demo-kafka test check bench bench-peer samples docs lock corpus faults clean
+.PHONY: setup demo demo-kafka test browser check bench bench-peer samples docs lock corpus faults clean
 
 setup: .venv/.done ## .venv from the lock file, with .venv/bin/sundbro
 
@@ -17,6 +17,11 @@ demo: setup ## the whole gateway on this machine, fed with synthetic citizens
 
 test: setup ## the test suite, in two processes: the files of each in turn, in their order
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+browser: ## Debian's Chromium for the tests that people's browsers are in; without it they say that they have not run
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  { apt-get install -y -qq chromium || { apt-get update -qq && apt-get install -y -qq chromium; }; } >/dev/null 2>&1; } || \
+	  echo "no Chromium here, and it cannot be installed: log-in and SMART launches are not tried in a browser"
 
 lock: ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --all-extras pyproject.toml -o requirements.lock
