@@ -177,10 +177,10 @@ class Sight:
         target = actor.patient or actor.on_behalf_of or actor.person
         if not target or not actor.person or (actor.on_behalf_of and actor.on_behalf_of != target):
             return []
-        mine = (actor.person, *actor.records)
         owner = Owner(reference("patient", target))
-        if target in mine:
+        if not represents(actor):
             return [Way((owner,), unless=self._labels(policies.HIDES[Purpose.OWN]))]
+        mine = (actor.person, *actor.records)
         ways: list[Way] = []
         agents = tuple(own(one) for one in mine)
         shut = Blocked(agents, self.at, professional=False)
@@ -243,6 +243,12 @@ def may_write(actor: Actor, resource_type: str, letter: Letter) -> bool:
     if actor.kind is Kind.SYSTEM:
         return True
     return letter.value in policies.WRITES.get(actor.kind, {}).get(resource_type, "")
+
+
+def represents(actor: Actor) -> bool:
+    """Say whether a citizen asks about the record of another."""
+    target = actor.patient or actor.on_behalf_of or actor.person
+    return target not in {actor.person, *actor.records}
 
 
 def assured(actor: Actor) -> bool:

@@ -143,6 +143,8 @@ class PermittedStore:
             if edit.expect and await self._store.read(edit.type, edit.id, sight=self._own(permitted)) is None:
                 raise access.beyond_reach()
             if edit.body:
+                if not access.may_state(permitted.actor, edit.index.standing):
+                    raise access.beyond_reach()
                 by_intent.setdefault(type(permitted.intent), []).append((permitted, edit))
         for group in by_intent.values():
             sight = self._sight(group[0][0])
