@@ -18,6 +18,7 @@ from gateway.access import (
     Create,
     History,
     Kind,
+    Patch,
     Permitted,
     Policy,
     Read,
@@ -98,10 +99,15 @@ class PermittedStore:
 
     async def present(self, permitted: Sequence[Permitted[Writing]]) -> list[Version | None]:
         """Return the current versions of what is to be written: to write by, not to show. Deleted ones are included for
-        who sees everything; for others what is hidden is not there.
+        who sees everything; for others what is hidden is not there. A patch is a look at what it is tried on: whether it
+        can be done, or its test holds, tells what stands there.
         """
         asked = [self._store.read(each.intent.type, each.intent.id, sight=self._own(each)) for each in permitted]
-        return list(await asyncio.gather(*asked))
+        found = await asyncio.gather(*asked)
+        for each, version in zip(permitted, found, strict=True):
+            if isinstance(each.intent, Patch):
+                self._noted(each, version)
+        return list(found)
 
     async def write(
         self,
