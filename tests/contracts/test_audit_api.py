@@ -169,6 +169,30 @@ async def test_a_batch_is_one_record_with_its_entries(ours: Audited) -> None:
     assert {*said.patients} == {P1, P2}
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "Observation?patient=Patient/p1&_summary=count",
+        "Observation?patient=Patient/p1&_count=0&_total=accurate",
+        f"Observation?patient.identifier={CPR}&_id=o1&_summary=count",
+        "Patient/p1/Observation?_summary=count",
+        "?_type=Observation,Condition&patient=Patient/p1&_summary=count",
+    ],
+)
+async def test_a_number_is_a_look_at_whom_it_counts(ours: Audited, address: str) -> None:
+    answer = await ours.get(address, "doctor")
+    assert answer.json()["total"] == 1
+    assert "entry" not in answer.json()
+    said = await ours.last()
+    assert (said.patients, said.resources) == ((P1,), ("Observation/o1/1",))
+
+
+async def test_a_number_of_nothing_is_a_look_at_nobody(ours: Audited) -> None:
+    answer = await ours.get("Observation?patient=Patient/p1&status=cancelled&_summary=count", "doctor")
+    assert answer.json()["total"] == 0
+    assert (await ours.last()).patients == ()
+
+
 @pytest.mark.parametrize("batched", [False, True])
 async def test_a_patch_that_is_refused_is_a_look_at_what_it_was_tried_on(ours: Audited, batched: bool) -> None:
     """Whether its test holds tells what stands there, value by value."""
