@@ -123,6 +123,8 @@ CONTEXTS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
     }
 )
 """The contexts whose scopes mean anything in a caller's token."""
+LOOKS_ALONE: Final = frozenset({Purpose.QUALITY})
+"""Purposes that write nothing: own learning (§ 42 d) fetches what stands in a record, up to half a year after the treatment."""
 ADULT_YEARS: Final = 15
 """Sundhedsloven § 17: who has turned fifteen decides alone."""
 

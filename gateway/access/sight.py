@@ -239,9 +239,11 @@ def _labelled(confidential: tuple[str, ...], others: tuple[tuple[str, str], ...]
 
 
 def may_write(actor: Actor, resource_type: str, letter: Letter) -> bool:
-    """Say whether a caller's kind writes a type at all."""
+    """Say whether a caller's kind writes a type at all, and for its purpose."""
     if actor.kind is Kind.SYSTEM:
         return True
+    if actor.purpose in policies.LOOKS_ALONE:
+        return False
     return letter.value in policies.WRITES.get(actor.kind, {}).get(resource_type, "")
 
 

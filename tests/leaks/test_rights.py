@@ -53,6 +53,18 @@ def test_who_treats_sees_and_nobody_else(here: Gateway):
     )
 
 
+def test_who_looks_to_learn_writes_nothing(here: Gateway):
+    here.know("learner", staff(NORTH, purpose=Purpose.QUALITY))
+    assert here.get("learner", "/Observation/a-bp").status == 200
+    pressure = observation("a-bp", "a", status="amended")
+    assert here.ask("learner", "PUT", "/Observation/a-bp", pressure).status == 403
+    assert here.ask("learner", "POST", "/Observation", observation("x", "a")).status == 403
+    kind = {"content-type": "application/json-patch+json"}
+    patch = b'[{"op":"replace","path":"/status","value":"amended"}]'
+    assert here.ask("learner", "PATCH", "/Observation/a-bp", patch, **kind).status == 403
+    assert here.ask("north", "PUT", "/Observation/a-bp", pressure).status == 200
+
+
 def test_a_relation_ends_a_while_after_the_contact(here: Gateway):
     end = dt.datetime(2026, 11, 20, 10, 0, 1, tzinfo=dt.UTC)  # a second is as long as it is
     here.put(encounter("a-visit", "a", "south", "2026-11-20T10:00:00+01:00", "2026-11-20T11:00:00+01:00"))
