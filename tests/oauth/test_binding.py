@@ -143,6 +143,16 @@ async def test_a_token_that_is_not_bound_does_not_come_as_dpop(w):
         await w.server.acceptance.of_scope(asgi(headers={"dpop": proof(w, "GET", AT, token=token)}), f"DPoP {token}")
 
 
+async def test_two_authorization_headers_are_none(w):
+    one, other = [(await w.credentials("system-es256")).json()["access_token"] for _ in range(2)]
+    scope = asgi()
+    scope["headers"] = [(b"authorization", f"Bearer {token}".encode()) for token in (one, other)]
+    with pytest.raises(Unauthenticated):
+        await w.server.acceptance.of_scope(scope, f"Bearer {other}")
+    scope["headers"].pop()
+    assert (await w.server.acceptance.of_scope(scope, f"Bearer {one}")).actor.client == "system-es256"
+
+
 async def test_an_apps_refresh_and_code_are_bound_to_its_key(w):
     await w.log_in(citizen(START))
     form = w.request("dpop-app", dpop_jkt=KEY.thumbprint())
