@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from gateway.access import (
     Search,
     Sight,
     TypeHistory,
+    Update,
     VersionRead,
     Writing,
 )
@@ -121,7 +122,7 @@ class PermittedStore:
             if (permitted.intent.type, permitted.intent.id) != (edit.type, edit.id):
                 raise AssertionError("an edit of another resource than was permitted")
         await seen.intended()
-        await self._within(edits)
+        await self._within(edits, {permitted.intent.type for permitted, found in conditions if not found})
         edited = await self._store.write(
             [edit for _, edit in edits],
             [Condition(self._narrowed(permitted), found) for permitted, found in conditions],
@@ -136,15 +137,20 @@ class PermittedStore:
             raise AssertionError("a version of another type than was permitted")
         return await self._store.vread(version.type, version.id, version.version + 1, sight=self._own(permitted))
 
-    async def _within(self, edits: Sequence[tuple[Permitted[Writing], Edit]]) -> None:
+    async def _within(self, edits: Sequence[tuple[Permitted[Writing], Edit]], unfound: Container[str]) -> None:
         """Refuse contents that their writer would not see, blocks aside, and what he would replace unseen. Raises
         NotPermitted; the version that stands must then still be the one that he sees (`Edit.expect`).
+
+        An update makes a resource where its condition finds none (of the types `unfound`), under an id of the server's.
         """
         by_intent: dict[type[Writing], list[tuple[Permitted[Writing], Edit]]] = {}
         for permitted, edit in edits:
             if self._own(permitted) is None:
                 continue
-            if edit.expect is None or (edit.expect == 0) is not isinstance(permitted.intent, Create):
+            creates = isinstance(permitted.intent, Create)
+            if edit.expect == 0 and isinstance(permitted.intent, Update) and edit.type in unfound:
+                creates = True
+            if edit.expect is None or (edit.expect == 0) is not creates:
                 raise AssertionError("an edit that does not rest on what its writer sees")
             if edit.expect and await self._store.read(edit.type, edit.id, sight=self._own(permitted)) is None:
                 raise access.beyond_reach()
