@@ -17,6 +17,7 @@ from gateway.access.decide import (
     Writing,
     beyond_reach,
     decide,
+    may_state,
     open_to,
 )
 from gateway.access.policy import Policy
@@ -46,6 +47,7 @@ __all__ = [
     "Writing",
     "beyond_reach",
     "decide",
+    "may_state",
     "open_to",
     "opens",
 ]

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Generic, TypeVar
 
 from gateway.access import reach
 from gateway.access import sight as sights
-from gateway.access.actor import Actor, Purpose
+from gateway.access.actor import Actor, Kind, Purpose
 from gateway.access.policy import DEFAULT, PURPOSES, Policy
 from gateway.access.rules import Rule, fired
 from gateway.access.scopes import Letter
 from gateway.access.sight import Sight
 from gateway.errors import Denied
 from gateway.search.query import Query
+from gateway.search.standing import Block, Standing
 
 
 class Why(enum.StrEnum):
@@ -224,6 +225,15 @@ def decide(actor: Actor, intent: I_) -> Permitted[I_]:
         if query is not intent.query:
             return Permitted(replace(intent, query=query), actor, _SEAL)
     return Permitted(intent, actor, _SEAL)
+
+
+def may_state(actor: Actor, facts: Sequence[Standing]) -> bool:
+    """Say whether a caller may write what states these facts. Who acts for another writes that person's spærring and
+    nothing else: a mandate would outlive his custody, and open what is kept from the child's parents.
+    """
+    if actor.kind is not Kind.CITIZEN or not sights.represents(actor):
+        return True
+    return bool(facts) and all(isinstance(one, Block) for one in facts)
 
 
 def beyond_reach() -> NotPermitted:

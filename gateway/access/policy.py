@@ -81,7 +81,9 @@ WRITES: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
 or referral (a relation), a citizen no Patient or RelatedPerson (custody). Who is who, and lists of others, are systems' too.
 """
 REPRESENTED_WRITES: Final[Mapping[str, str]] = MappingProxyType({"Consent": "c"})
-"""What a holder of custody may write for a child; a fuldmagt opens reading alone."""
+"""What a holder of custody may write for a child, of Consents a spærring alone (`decide.may_state`); a fuldmagt opens
+reading alone.
+"""
 
 CONFIDENTIALITY: Final = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 HIDES: Final[Mapping[Purpose, tuple[str, ...]]] = MappingProxyType(
@@ -121,6 +123,8 @@ CONTEXTS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
     }
 )
 """The contexts whose scopes mean anything in a caller's token."""
+LOOKS_ALONE: Final = frozenset({Purpose.QUALITY})
+"""Purposes that write nothing: own learning (§ 42 d) fetches what stands in a record, up to half a year after the treatment."""
 ADULT_YEARS: Final = 15
 """Sundhedsloven § 17: who has turned fifteen decides alone."""
 

@@ -179,10 +179,10 @@ class Sight:
         target = actor.patient or actor.on_behalf_of or actor.person
         if not target or not actor.person or (actor.on_behalf_of and actor.on_behalf_of != target):
             return []
-        mine = (actor.person, *actor.records)
         owner = Owner(reference("patient", target))
-        if target in mine:
+        if not represents(actor):
             return [Way((owner,), unless=self._labels(policies.HIDES[Purpose.OWN]))]
+        mine = (actor.person, *actor.records)
         ways: list[Way] = []
         agents = tuple(own(one) for one in mine)
         shut = Blocked(agents, self.at, professional=False)
@@ -247,10 +247,18 @@ def _labelled(confidential: tuple[str, ...], others: tuple[tuple[str, str], ...]
 
 
 def may_write(actor: Actor, resource_type: str, letter: Letter) -> bool:
-    """Say whether a caller's kind writes a type at all."""
+    """Say whether a caller's kind writes a type at all, and for its purpose."""
     if actor.kind is Kind.SYSTEM:
         return True
+    if actor.purpose in policies.LOOKS_ALONE:
+        return False
     return letter.value in policies.WRITES.get(actor.kind, {}).get(resource_type, "")
+
+
+def represents(actor: Actor) -> bool:
+    """Say whether a citizen asks about the record of another."""
+    target = actor.patient or actor.on_behalf_of or actor.person
+    return target not in {actor.person, *actor.records}
 
 
 def assured(actor: Actor) -> bool:

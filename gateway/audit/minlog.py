@@ -46,7 +46,7 @@ _PERSONS: Final = (
 )
 """Naming systems of a Patient's identifier (CPR, X-eCPR, D-eCPR) and what MinLog calls them."""
 _IDS: Final = uuid.UUID("0f9e2c53-7a5a-5a0d-8a51-4f0c2d1a6b7e")
-_BAD_REQUEST: Final = 400
+_SERVER_FAULT: Final = 500
 _SAW: Final = "Opslag i "
 _CHANGED: Final = "Ændring af "
 
@@ -70,10 +70,10 @@ class Outcome:
 
 
 def looks(block: Block) -> Iterator[tuple[int, bytes]]:
-    """Yield (patient, look) for what staff saw or changed in a block."""
+    """Yield (patient, look) for what staff saw or changed in a block; a refusal that rests on data is a look at it."""
     for line in lines(block):
         record = line.record()
-        if record.kind != Kind.STAFF.value or record.status >= _BAD_REQUEST or record.event in NO_LOOKS:
+        if record.kind != Kind.STAFF.value or record.status >= _SERVER_FAULT or record.event in NO_LOOKS:
             continue
         look = json.dumps(_look(record))
         for patient in record.patients:

@@ -5,7 +5,7 @@ Only words: no name, no code. What has no word of its own is told in general wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from gateway.access import Purpose
@@ -76,6 +76,7 @@ KINDS: Final[Mapping[str, Words]] = {
     "Specimen": ("prøver", "specimens"),
 }
 _OTHER: Final = ("andre oplysninger", "other information")
+_BAD_REQUEST: Final = 400
 _CHANGED: Final = frozenset({Event.CREATE, Event.UPDATE, Event.PATCH, Event.DELETE})
 
 
@@ -113,8 +114,10 @@ def data(types: Iterable[str], language: str) -> list[str]:
     return list(dict.fromkeys(of(KINDS.get(one, _OTHER), language) for one in types))
 
 
-def changed(record: Record) -> bool:
-    """Say whether data were changed, not looked at."""
+def changed(record: Record, hidden: Container[str] = ()) -> bool:
+    """Say whether data, but for hidden types, were changed: what was refused was at most looked at."""
     if record.event is Event.BUNDLE:
-        return any(one.event in _CHANGED for one in record.entries)
-    return record.event in _CHANGED
+        return any(
+            one.event in _CHANGED and one.status < _BAD_REQUEST and one.type not in hidden for one in record.entries
+        )
+    return record.event in _CHANGED and record.status < _BAD_REQUEST

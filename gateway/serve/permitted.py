@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from gateway.access import (
     Create,
     History,
     Kind,
+    Patch,
     Permitted,
     Policy,
     Read,
@@ -25,6 +26,7 @@ from gateway.access import (
     Search,
     Sight,
     TypeHistory,
+    Update,
     VersionRead,
     Writing,
 )
@@ -98,10 +100,15 @@ class PermittedStore:
 
     async def present(self, permitted: Sequence[Permitted[Writing]]) -> list[Version | None]:
         """Return the current versions of what is to be written: to write by, not to show. Deleted ones are included for
-        who sees everything; for others what is hidden is not there.
+        who sees everything; for others what is hidden is not there. A patch is a look at what it is tried on: whether it
+        can be done, or its test holds, tells what stands there.
         """
         asked = [self._store.read(each.intent.type, each.intent.id, sight=self._own(each)) for each in permitted]
-        return list(await asyncio.gather(*asked))
+        found = await asyncio.gather(*asked)
+        for each, version in zip(permitted, found, strict=True):
+            if isinstance(each.intent, Patch):
+                self._noted(each, version)
+        return list(found)
 
     async def write(
         self,
@@ -115,7 +122,7 @@ class PermittedStore:
             if (permitted.intent.type, permitted.intent.id) != (edit.type, edit.id):
                 raise AssertionError("an edit of another resource than was permitted")
         await seen.intended()
-        await self._within(edits)
+        await self._within(edits, {permitted.intent.type for permitted, found in conditions if not found})
         edited = await self._store.write(
             [edit for _, edit in edits],
             [Condition(self._narrowed(permitted), found) for permitted, found in conditions],
@@ -130,19 +137,26 @@ class PermittedStore:
             raise AssertionError("a version of another type than was permitted")
         return await self._store.vread(version.type, version.id, version.version + 1, sight=self._own(permitted))
 
-    async def _within(self, edits: Sequence[tuple[Permitted[Writing], Edit]]) -> None:
+    async def _within(self, edits: Sequence[tuple[Permitted[Writing], Edit]], unfound: Container[str]) -> None:
         """Refuse contents that their writer would not see, blocks aside, and what he would replace unseen. Raises
         NotPermitted; the version that stands must then still be the one that he sees (`Edit.expect`).
+
+        An update makes a resource where its condition finds none (of the types `unfound`), under an id of the server's.
         """
         by_intent: dict[type[Writing], list[tuple[Permitted[Writing], Edit]]] = {}
         for permitted, edit in edits:
             if self._own(permitted) is None:
                 continue
-            if edit.expect is None or (edit.expect == 0) is not isinstance(permitted.intent, Create):
+            creates = isinstance(permitted.intent, Create)
+            if edit.expect == 0 and isinstance(permitted.intent, Update) and edit.type in unfound:
+                creates = True
+            if edit.expect is None or (edit.expect == 0) is not creates:
                 raise AssertionError("an edit that does not rest on what its writer sees")
             if edit.expect and await self._store.read(edit.type, edit.id, sight=self._own(permitted)) is None:
                 raise access.beyond_reach()
             if edit.body:
+                if not access.may_state(permitted.actor, edit.index.standing):
+                    raise access.beyond_reach()
                 by_intent.setdefault(type(permitted.intent), []).append((permitted, edit))
         for group in by_intent.values():
             sight = self._sight(group[0][0])

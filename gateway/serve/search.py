@@ -29,6 +29,8 @@ from gateway.serve.several import Joined, Place
 from gateway.store.port import Version
 
 _COUNTED: Final = ("_summary", "count")
+_NOTED_MAX: Final = 100
+"""So many of what is counted and not shown are on record; beyond, a count is of a crowd."""
 _CUT: Final = f"more than {INCLUDED_MAX} resources would be included; the rest was left out"
 _LOOSE: Final = (
     "so much has been changed since the first page that this one shows changed resources as they are now: one may come"
@@ -101,6 +103,8 @@ class SearchHandler:
             entries.append(bundle.note(outcome("warning", "incomplete", [_LOOSE])))
         if question.ignored and not token:
             entries.append(bundle.note(outcome("warning", "not-supported", question.ignored)))
+        if page.total and not shown and seen.noting():
+            shown = await self._counted(actor, question)
         seen.only(shown)
         links = self._links(actor, address, place, page, token)
         return Answer(200, bundle.bundle("searchset", links=links, entries=entries, total=page.total))
@@ -130,6 +134,13 @@ class SearchHandler:
         joined = await several.page(self._store, actor, queries, places) if queries[0].count else Joined()
         total = await several.total(self._store, actor, queries) if counting else place.total
         return _Page(joined.versions, total, joined.places, joined.more, joined.loose)
+
+    async def _counted(self, actor: Actor, question: Question) -> list[Version]:
+        """Return the first of what an answer counts without showing it: that there is one tells of somebody, and is on
+        record as if it were shown.
+        """
+        queries = [replace(part.query, count=_NOTED_MAX) for part in question.parts]
+        return (await several.page(self._store, actor, queries, [Place() for _ in queries])).versions
 
     async def _context(self, actor: Actor, place: _Place) -> Context:
         codes = None

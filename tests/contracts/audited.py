@@ -62,12 +62,19 @@ ACTORS = {
         assurance=Assurance.SUBSTANTIAL,
         session="s-1",
     ),
+    "tester": actor(
+        client="ehr", scopes=access_scopes.parse(["user/*.rus"]), assurance=Assurance.SUBSTANTIAL, kind=Kind.STAFF, purpose=Purpose.TREATMENT, subject="u-doctor-1", organisation="265161000016000",
+        role="7170", authorisation="ABC12",
+    ),
     "breaker": actor(
         client="ehr", scopes=USER, patient="Patient/p1", assurance=Assurance.SUBSTANTIAL, kind=Kind.STAFF, purpose=Purpose.VAERDISPRING, subject="u-doctor-2", organisation="265161000016000",
         role="7170", authorisation="DEF34", reason="akut: 2512489996 er bevidstløs",
     ),
     "citizen-p1": actor(
         client="app", scopes=OWN, assurance=Assurance.SUBSTANTIAL, kind=Kind.CITIZEN, purpose=Purpose.OWN, subject="c-1", person="Patient/p1",
+    ),
+    "p2-for-p1": actor(
+        client="app", scopes=OWN, assurance=Assurance.SUBSTANTIAL, kind=Kind.CITIZEN, purpose=Purpose.OWN, subject="c-2", person="Patient/p2", on_behalf_of="Patient/p1", patient="Patient/p1",
     ),
     "citizen-p2": actor(
         client="app", scopes=OWN, assurance=Assurance.SUBSTANTIAL, kind=Kind.CITIZEN, purpose=Purpose.OWN, subject="c-2", person="Patient/p2",

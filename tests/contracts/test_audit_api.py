@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.audit import Event
+from gateway.audit.minlog import looks
 from gateway.errors import Unavailable
 from gateway.fhir.validate import validate
 from gateway.search.query import reference
@@ -51,6 +52,20 @@ def encounter(subject: str) -> dict[str, Any]:
         "subject": {"reference": f"Patient/{subject}"},
         "period": {"start": "2026-01-01"},
         "serviceProvider": {"reference": "Organization/ouh"},
+    }
+
+
+def consent(name: str, **rule: Any) -> dict[str, Any]:
+    scope = {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}
+    return {
+        "resourceType": "Consent",
+        "id": name,
+        "status": "active",
+        "scope": {"coding": [scope]},
+        "category": [{"text": "x"}],
+        "policyRule": {"text": "x"},
+        "patient": {"reference": "Patient/p1"},
+        "provision": rule,
     }
 
 
@@ -152,6 +167,56 @@ async def test_a_batch_is_one_record_with_its_entries(ours: Audited) -> None:
     }  # fmt: skip
     assert {*said.resources} == {"Observation/o1/1", "Patient/p2/1", "Observation/o5/1"}
     assert {*said.patients} == {P1, P2}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "Observation?patient=Patient/p1&_summary=count",
+        "Observation?patient=Patient/p1&_count=0&_total=accurate",
+        f"Observation?patient.identifier={CPR}&_id=o1&_summary=count",
+        "Patient/p1/Observation?_summary=count",
+        "?_type=Observation,Condition&patient=Patient/p1&_summary=count",
+    ],
+)
+async def test_a_number_is_a_look_at_whom_it_counts(ours: Audited, address: str) -> None:
+    answer = await ours.get(address, "doctor")
+    assert answer.json()["total"] == 1
+    assert "entry" not in answer.json()
+    said = await ours.last()
+    assert (said.patients, said.resources) == ((P1,), ("Observation/o1/1",))
+
+
+async def test_a_number_of_nothing_is_a_look_at_nobody(ours: Audited) -> None:
+    answer = await ours.get("Observation?patient=Patient/p1&status=cancelled&_summary=count", "doctor")
+    assert answer.json()["total"] == 0
+    assert (await ours.last()).patients == ()
+
+
+@pytest.mark.parametrize("batched", [False, True])
+async def test_a_patch_that_is_refused_is_a_look_at_what_it_was_tried_on(ours: Audited, batched: bool) -> None:
+    """Whether its test holds tells what stands there, value by value."""
+    async with ours.client("tester") as client:
+        if batched:
+            part = [
+                {"name": "type", "valueCode": "replace"},
+                {"name": "path", "valueString": "Observation.issued"},
+                {"name": "value", "valueInstant": "2026-01-01T00:00:00Z"},
+            ]
+            patch = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]}
+            entry = {"request": {"method": "PATCH", "url": "Observation/o1"}, "resource": patch}
+            answer = await client.post("", json={"resourceType": "Bundle", "type": "batch", "entry": [entry]})
+            assert answer.json()["entry"][0]["response"]["status"].startswith("422")
+        else:
+            test = [{"op": "test", "path": "/status", "value": "cancelled"}]
+            kind = {"content-type": "application/json-patch+json"}
+            assert (await client.patch("Observation/o1", json=test, headers=kind)).status_code == 422
+    said = await ours.last()
+    assert (said.patients, said.resources) == ((P1,), ("Observation/o1/1",))
+    (look, *_) = told((await ours.get("Patient/p1/$who-has-seen", "citizen-p1")).json())
+    assert "læge, Odense Universitetshospital, så målinger og prøvesvar" in look["text"][0]
+    block = (await ours.ledger_store.newest(low=None, high=None, upto=None, limit=10_000))[1]
+    assert [(patient, "Opslag i ".strip().encode() in activity) for patient, activity in looks(block)] == [(P1, True)]
 
 
 async def test_what_cannot_be_written_down_does_not_leave_and_is_not_done(
@@ -374,6 +439,21 @@ async def test_a_citizen_reads_who_has_seen_his_data_in_plain_words(ours: Audite
     for text in (answer.text, json.dumps(english)):
         for hidden in ("u-doctor", "ABC12", "o1", "8867-4", "Observation"):
             assert hidden not in text
+
+
+async def test_who_acts_for_another_is_not_told_of_blocks(ours: Audited) -> None:
+    power = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "POWATT"}]}
+    mandate = consent("c1", type="permit", actor=[{"role": power, "reference": {"reference": "Patient/p2"}}])
+    await ours.put(mandate, consent("c2", type="deny"))
+    async with ours.client() as client:
+        entries = [{"resource": one, "request": {"method": "PUT", "url": f"Consent/{one['id']}"}} for one in (mandate, consent("c3", type="deny"))]  # fmt: skip
+        entries.append({"request": {"method": "GET", "url": "Observation/o1"}})
+        await client.post("", json={"resourceType": "Bundle", "type": "batch", "entry": entries})
+    assert "samtykker" in (await ours.get("Patient/p1/$who-has-seen", "citizen-p1")).text
+    answer = await ours.get("Patient/p1/$who-has-seen", "p2-for-p1")
+    assert answer.status_code == 200, answer.text
+    assert "samtykker" not in answer.text
+    assert any("et it-system så målinger og prøvesvar" in one["text"][0] for one in told(answer.json()))
 
 
 async def test_nobody_but_the_citizen_and_operators_asks_who_has_seen(ours: Audited) -> None:

@@ -53,6 +53,18 @@ def test_who_treats_sees_and_nobody_else(here: Gateway):
     )
 
 
+def test_who_looks_to_learn_writes_nothing(here: Gateway):
+    here.know("learner", staff(NORTH, purpose=Purpose.QUALITY))
+    assert here.get("learner", "/Observation/a-bp").status == 200
+    pressure = observation("a-bp", "a", status="amended")
+    assert here.ask("learner", "PUT", "/Observation/a-bp", pressure).status == 403
+    assert here.ask("learner", "POST", "/Observation", observation("x", "a")).status == 403
+    kind = {"content-type": "application/json-patch+json"}
+    patch = b'[{"op":"replace","path":"/status","value":"amended"}]'
+    assert here.ask("learner", "PATCH", "/Observation/a-bp", patch, **kind).status == 403
+    assert here.ask("north", "PUT", "/Observation/a-bp", pressure).status == 200
+
+
 def test_a_relation_ends_a_while_after_the_contact(here: Gateway):
     end = dt.datetime(2026, 11, 20, 10, 0, 1, tzinfo=dt.UTC)  # a second is as long as it is
     here.put(encounter("a-visit", "a", "south", "2026-11-20T10:00:00+01:00", "2026-11-20T11:00:00+01:00"))
@@ -219,6 +231,31 @@ def test_custody_opens_a_child_s_record_until_it_is_fifteen(here: Gateway):
     assert here.get("parent", "/Patient/child").status == 404
     assert here.ask("parent", "POST", "/Consent", spaerring("child")).status == 403
     assert observations(here, "child") == {"Observation/child-bp", "Observation/child-secret"}
+
+
+def test_who_has_custody_gives_nobody_a_right_to_the_child_s_record(here: Gateway):
+    here.put(*family("2011-11-23"))
+    here.know("parent", citizen("a", on_behalf_of="Patient/child"))
+    fuldmagt = {"role": {"coding": [{"system": ROLES, "code": "POWATT"}]}, "reference": reference("Patient/a")}
+    agreed = {"role": {"text": "x"}, "reference": reference("Organization/south")}
+    for permit in ({"actor": [fuldmagt]}, {"actor": [agreed]}, {"actor": [fuldmagt], "class": [{"system": "http://hl7.org/fhir/resource-types", "code": "Observation"}]}):  # fmt: skip
+        given = spaerring("child", type="permit", **permit)
+        assert here.ask("parent", "POST", "/Consent", given).status == 403
+        told = here.ask("parent", "POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": given, "request": {"method": "POST", "url": "Consent"}}]})  # fmt: skip
+        assert told.status == 403
+        both = spaerring("child", type="permit", actor=[fuldmagt]) | {"status": "draft"}
+        assert here.ask("parent", "POST", "/Consent", both).status == 403, "what is no spærring is not his to write"
+    mixed = spaerring("child", type="permit", actor=[fuldmagt])
+    mixed["provision"]["provision"] = [{"type": "deny"}]
+    assert here.ask("parent", "POST", "/Consent", mixed).status == 201, (
+        "a permit with exceptions is no mandate: it is read as its block"
+    )
+    assert here.get("parent", "/Observation/child-secret").status == 404
+    here.clock.at = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)  # fifteen
+    assert observations(here, "parent") == set()
+    here.know("child", citizen("child"))
+    assert here.ask("child", "POST", "/Consent", spaerring("child", type="permit", actor=[fuldmagt])).status == 201
+    assert observations(here, "parent") == {"Observation/child-bp", "Observation/child-secret"}
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,29 @@ def test_security_labels_are_not_the_writers(here: Gateway):
     assert here.ask("north", "POST", "/Observation/a-secret/$meta-delete", sent).status == 403
 
 
+def test_a_conditional_update_that_finds_nothing_makes_what_its_writer_may_write(here: Gateway):
+    def pressure(who: str, number: str) -> dict:
+        made = {**observation("x", who), "identifier": [{"system": "urn:x", "value": number}]}
+        del made["id"]
+        return made
+
+    here.put({**pressure("b", "2"), "id": "b-numbered"})
+    here.know("only-a", staff(NORTH, "patient/*.rs", "patient/*.cu", patient="Patient/a"))
+    for number, who, status in (("1", "only-a", 201), ("1", "only-a", 200), ("2", "only-a", 201), ("3", "south", 403)):
+        told = here.ask(who, "PUT", f"/Observation?identifier=urn:x|{number}", pressure("a", number))
+        assert told.status == status, "the second is another's: it is not there, and a new one is made"
+    assert here.get("b", "/Observation/b-numbered").json["meta"]["versionId"] == "1"
+    assert here.ask("only-a", "PUT", "/Observation?identifier=urn:x|4", pressure("b", "4")).status == 403
+    free = {**pressure("a", "5"), "id": "free"}
+    assert here.ask("only-a", "PUT", "/Observation?identifier=urn:x|5", free).status == 404, (
+        "an id is not his to choose"
+    )
+    entry = {"resource": pressure("a", "6"), "request": {"method": "PUT", "url": "Observation?identifier=urn:x|6"}}
+    for kind in ("transaction", "batch"):
+        told = here.ask("only-a", "POST", "", {"resourceType": "Bundle", "type": kind, "entry": [entry]})
+        assert told.json["entry"][0]["response"]["status"][:3] == ("201" if kind == "transaction" else "200")
+
+
 def test_a_transaction_is_all_within_reach_or_nothing(here: Gateway):
     entries = [
         {"resource": observation("x", "a"), "request": {"method": "POST", "url": "Observation"}},

@@ -39,6 +39,7 @@ def mutations():
     public = KEYS["ES256"].as_pem(private=False)
     return {
         "none": ({"alg": "none"}, {}, None, {}),
+        "an end beyond every calendar": ({}, {"exp": 1 << 39}, None, {}),
         "another algorithm of the same key type": ({"alg": "ES384", "kid": "es256"}, {}, KEYS["ES384"], {}),
         "HMAC with the public key": ({"alg": "HS256"}, {}, public, {}),
         "another key of the same kid": ({}, {}, other, {}),

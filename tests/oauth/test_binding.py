@@ -6,6 +6,7 @@ import asyncio
 import base64
 import datetime as dt
 import hashlib
+import json
 import uuid
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
 from gateway.errors import Unauthenticated
@@ -39,7 +40,8 @@ def proof(w, method="POST", url=TOKEN, key=KEY, header=None, token=None, **told)
     if token:
         given.setdefault("ath", base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode())
     head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False), **(header or {})}
-    return jwt.encode(head, {k: v for k, v in given.items() if v is not None}, key, algorithms=[head["alg"]])
+    claims = json.dumps({k: v for k, v in given.items() if v is not None})  # with escapes that UTF-8 does not have
+    return jws.serialize_compact(head, claims.encode(), key, algorithms=[head["alg"]])
 
 
 async def bound(w, **more):
@@ -97,6 +99,10 @@ async def test_a_bound_token_holds_with_a_proof_of_its_key_for_this_request_and_
         {"iat": "now"},
         {"jti": None},
         {"jti": "x" * 300},
+        {"iat": 10**400},
+        {"jti": "\ud800"},
+        {"ath": "\ud800"},
+        {"nonce": "\ud800"},
         {"header": {"typ": "JWT"}},
         {"header": {"kid": "x"}},
         {"header": {"jwk": KEY.as_dict(private=True)}},
@@ -135,6 +141,16 @@ async def test_a_token_that_is_not_bound_does_not_come_as_dpop(w):
     token = (await w.credentials("system-es256")).json()["access_token"]
     with pytest.raises(Unauthenticated):
         await w.server.acceptance.of_scope(asgi(headers={"dpop": proof(w, "GET", AT, token=token)}), f"DPoP {token}")
+
+
+async def test_two_authorization_headers_are_none(w):
+    one, other = [(await w.credentials("system-es256")).json()["access_token"] for _ in range(2)]
+    scope = asgi()
+    scope["headers"] = [(b"authorization", f"Bearer {token}".encode()) for token in (one, other)]
+    with pytest.raises(Unauthenticated):
+        await w.server.acceptance.of_scope(scope, f"Bearer {other}")
+    scope["headers"].pop()
+    assert (await w.server.acceptance.of_scope(scope, f"Bearer {one}")).actor.client == "system-es256"
 
 
 async def test_an_apps_refresh_and_code_are_bound_to_its_key(w):

@@ -27,7 +27,7 @@ ID_TOKEN_LIFETIME_MAX: Final = dt.timedelta(hours=24)
 LOGOUT_AGE_MAX: Final = dt.timedelta(minutes=5)
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _KINDS: Final = {"ES": "EC", "RS": "RSA", "PS": "RSA"}
-_MOMENT_MAX: Final = 1 << 40
+_MOMENT_MAX: Final = 1 << 37
 
 
 class Judge:

@@ -71,8 +71,12 @@ class Acceptance:
         return await self.of_scope(scope, found[0].decode("latin-1") if found else None)
 
     async def of_scope(self, scope: Mapping[str, Any], authorization: str | None) -> Principal:
-        """Return whom an ASGI request speaks for. Raises NotAuthenticated (401)."""
+        """Return whom an ASGI request speaks for. Raises NotAuthenticated (401), also of two Authorization headers: whoever
+        stands before the gateway may have looked at the other one.
+        """
         scheme, token = presented(authorization)
+        if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
+            raise invalid("there are several")
         principal = await self.verify(token)
         if principal.key or scheme == "dpop":
             await self._proved(principal, scheme, scope, token)

@@ -128,7 +128,7 @@ class Authentication:
         ):
             raise _failed()
         moments = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
-        if any(type(moment) is not int or not 0 <= moment < 1 << 40 for moment in moments.values()):
+        if any(type(moment) is not int or not 0 <= moment < 1 << 37 for moment in moments.values()):
             raise _failed()
         if "exp" not in moments:
             raise _failed()

@@ -79,9 +79,10 @@ class Proofs:
 
     def _claims(self, claims: dict[str, Any], method: str, url: str, token: str | None) -> None:
         at, jti = claims.get("iat"), claims.get("jti")
-        if not (isinstance(jti, str) and 0 < len(jti) <= _JTI_MAX):
+        if not (isinstance(jti, str) and 0 < len(jti) <= _JTI_MAX and _encodable(jti)):
             raise ProofError("the proof has no jti")
-        if type(at) is not int or abs(self._clock.now().timestamp() - at) > SKEW_SECONDS:
+        now = int(self._clock.now().timestamp())
+        if type(at) is not int or not -SKEW_SECONDS <= now - at <= SKEW_SECONDS:
             raise ProofError("the proof is not of this moment")
         if (
             claims.get("htm") != method
@@ -133,4 +134,9 @@ def _place(url: str) -> tuple[str, str, int | None, str] | None:
 
 
 def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+    return _encodable(one) and hmac.compare_digest(one.encode(), other.encode())
+
+
+def _encodable(text: str) -> bool:
+    """Say whether a text has no half of a surrogate pair, which JSON can write and UTF-8 cannot."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)

@@ -1,8 +1,9 @@
 """Patient/{id}/$who-has-seen: who has seen my data, in words that a citizen understands, Danish or English.
 
 Looks of one day from the same organisation, by the same profession, for the same reason, are told as one. No employee is
-named (Datatilsynet 2024; C-579/21): when, which organisation, which profession, why, what kind of data. Requests that were
-refused saw nothing and are left out. The events themselves are AuditEvents.
+named (Datatilsynet 2024; C-579/21): when, which organisation, which profession, why, what kind of data. A refused
+request counts where data was looked at to refuse it (a patch whose test does not hold tells what stands there). Who acts
+for another is told of no type that may be against him. The events themselves are AuditEvents.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 from gateway import access, errors
 from gateway.access import Actor, Kind, NotPermitted, Read, Search, Why
+from gateway.access.policy import NOT_FOR_OTHERS
 from gateway.access.scopes import Letter
 from gateway.audit import words
 from gateway.audit.record import Record
@@ -36,7 +38,7 @@ from gateway.store.port import Version
 COPENHAGEN: Final = zoneinfo.ZoneInfo("Europe/Copenhagen")
 COUNT_DEFAULT: Final = 100
 COUNT_MAX: Final = 1000
-_BAD_REQUEST: Final = 400
+_SERVER_FAULT: Final = 500
 OPERATION: Final = Operation(
     code="who-has-seen",
     definition="urn:sundbro:operation:who-has-seen",
@@ -64,6 +66,7 @@ class _Looks:
     first: dt.datetime
     last: dt.datetime
     record: Record
+    changed: bool
     types: set[str] = field(default_factory=set)
     count: int = 0
 
@@ -93,9 +96,10 @@ class WhoHasSeenHandler:
         terms: tuple[Term, ...] = (ReferenceTerm("patient", (patient,)), *_between(*span))
         query = access.decide(actor, Search(Query(TYPE, terms, sort=Sort.NEWEST, count=count))).intent.query
         found, more = await self._events.page(query, below, only=frozenset({patient}))
-        shown = [one for one in found if _counts(one.record, patient)]
+        hidden = NOT_FOR_OTHERS if actor.on_behalf_of else frozenset[str]()
+        shown = [one for one in found if _counts(one.record, patient) and not _hides(hidden, one.record)]
         seen.only([Version(TYPE, one.line.name, 1, one.line.at, b"") for one in shown], [patient])
-        parts = [await self._part(looks, language) for looks in _grouped(shown)]
+        parts = [await self._part(looks, language) for looks in _grouped(shown, hidden)]
         if more:
             last = found[-1].line
             held = {
@@ -166,19 +170,25 @@ def _between(start: str, end: str) -> list[DateTerm]:
 
 
 def _counts(record: Record, patient: int) -> bool:
-    return patient in record.patients and record.status < _BAD_REQUEST and record.event not in NO_LOOKS
+    return patient in record.patients and record.status < _SERVER_FAULT and record.event not in NO_LOOKS
 
 
-def _grouped(found: Sequence[Found]) -> list[_Looks]:
+def _hides(hidden: frozenset[str], record: Record) -> bool:
+    """Say whether a record is about nothing but what a caller is not told of."""
+    return bool(hidden) and hidden.issuperset(words.kinds(record))
+
+
+def _grouped(found: Sequence[Found], hidden: frozenset[str]) -> list[_Looks]:
     """Return looks of a day, an organisation, a profession, a purpose and a kind of act as one, newest first."""
     groups: dict[tuple[Any, ...], _Looks] = {}
     for one in found:
         record = one.record
         day = one.line.at.astimezone(COPENHAGEN).date()
-        key = (day, record.organisation, record.kind, record.role, record.purpose, words.changed(record))
-        looks = groups.setdefault(key, _Looks(one.line.at, one.line.at, record))
+        changed = words.changed(record, hidden)
+        key = (day, record.organisation, record.kind, record.role, record.purpose, changed)
+        looks = groups.setdefault(key, _Looks(one.line.at, one.line.at, record, changed))
         looks.first = min(looks.first, one.line.at)
-        looks.types.update(words.kinds(record))
+        looks.types |= {*words.kinds(record)} - hidden
         looks.count += 1
     return list(groups.values())
 
@@ -186,14 +196,13 @@ def _grouped(found: Sequence[Found]) -> list[_Looks]:
 def _sentence(looks: _Looks, organisation: str, role: str, purpose: str, data: Sequence[str], language: str) -> str:
     first, last = looks.first.astimezone(COPENHAGEN), looks.last.astimezone(COPENHAGEN)
     clock = f"{first:%H.%M}" if f"{first:%H%M}" == f"{last:%H%M}" else f"{first:%H.%M}–{last:%H.%M}"
-    changed = words.changed(looks.record)
     kinds = ", ".join(data)
     if language == "en":
         where = f" at {organisation}" if organisation else ""
         why = f" Reason: {purpose}." if purpose else ""
-        act = "changed" if changed else "saw"
+        act = "changed" if looks.changed else "saw"
         return f"{first:%d.%m.%Y}, {clock}: {role}{where} {act} {kinds}.{why}"
     where = f", {organisation}," if organisation else ""
     why = f" Grund: {purpose}." if purpose else ""
-    act = "ændrede" if changed else "så"
+    act = "ændrede" if looks.changed else "så"
     return f"{first:%d.%m.%Y} kl. {clock}: {role}{where} {act} {kinds}.{why}"
