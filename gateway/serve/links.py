@@ -21,7 +21,6 @@ from gateway import errors
 from gateway.fhir.elements import uri_names
 from gateway.search.query import Query
 from gateway.serve import conditional
-from gateway.serve.asking import pairs_of
 from gateway.serve.step import Step
 
 _CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]{0,63})\?(.+)", re.DOTALL)
@@ -170,7 +169,7 @@ def _reference(owner: dict[str, Any], written: str, at: str, now: dt.datetime, b
     found = _CONDITIONAL.fullmatch(written)
     if found is None:
         return
-    pairs = pairs_of(found[2].encode("ascii", "replace"))
+    pairs = conditional.criteria(found[2], f"{at}.reference")
     try:
         query = conditional.question(found[1], pairs, now=now, base=base, at=f"{at}.reference")
     except errors.NotFound:
