@@ -95,6 +95,8 @@ class _Builder:
         unknown: Literal["forbid", "ignore"] = "ignore" if self._variant is Variant.PLAIN else "forbid"
         shape = cs.typed_dict_schema(fields, extra_behavior=unknown, total=False, strict=True)
         laws = [*_choices(type_path), *(make(type_path) for make in LAWS.get(type_path, ()))]
+        if self._variant is not Variant.PLAIN:
+            laws += _gaps(type_path)
         return cs.no_info_after_validator_function(_all(laws), shape) if laws else shape
 
     def _value(self, name: str, element: Element) -> CoreSchema:
@@ -162,6 +164,23 @@ def _choices(type_path: str) -> list[Law]:
         return None
 
     return [law]
+
+
+@functools.cache
+def _gaps(type_path: str) -> list[Law]:
+    """One law for all primitives of a type that may occur more than once: a null in `_name` stands beside a value in `name`
+    (R4 json.html#primitive). A place with neither would be an element with nothing in it (ele-1).
+    """
+    many = [name for name, element in elements(type_path).items() if element.many and element.extensible]
+
+    def law(value: Value) -> Broken | None:
+        for name in many:
+            beside = value.get(f"_{name}")
+            if beside is not None and None in beside[len(value.get(name, ())) :]:
+                return Broken("empty", f"_{name}", "has a place with neither a value nor an extension")
+        return None
+
+    return [law] if many else []
 
 
 def _all(laws: list[Law]) -> Callable[[Value], Value]:

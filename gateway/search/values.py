@@ -145,6 +145,8 @@ def targets(parameter: Parameter, modifier: str, text: str, context: Context) ->
     """Return the literal references that a value can mean: several when it is an id alone."""
     name = parameter.name
     if context.base and text.startswith(context.base):
+        if not modifier and _names_canonicals(parameter):
+            return [text]  # whole, as it stands in a resource: what lies below this API is an address like any other
         text = text.removeprefix(context.base)
     if "/_history/" in text:
         raise Incorrect(f"{name}: references to a version are not supported", at=name)
@@ -162,6 +164,11 @@ def targets(parameter: Parameter, modifier: str, text: str, context: Context) ->
     if literal is None or literal[1] not in parameters.types():
         raise Incorrect(f"{name} takes an id, Type/id or an absolute address", at=name)
     return [text]
+
+
+def _names_canonicals(parameter: Parameter) -> bool:
+    """Say whether the parameter looks at addresses (canonical, uri) alone, and at no Reference."""
+    return parameter.types.isdisjoint({"Reference", "Resource"})
 
 
 def aimed(parameter: Parameter) -> list[str]:

@@ -54,7 +54,17 @@ def exists(resource_type: str, header: str, *, now: dt.datetime, base: str, at: 
     if not header:
         return None
     text = header.strip().removeprefix(f"{base}/").removeprefix(resource_type).removeprefix("?")
-    return question(resource_type, pairs_of(text.encode("latin-1", "replace")), now=now, base=base, at=at)
+    return question(resource_type, criteria(text, at), now=now, base=base, at=at)
+
+
+def criteria(text: str, at: str) -> list[tuple[str, str]]:
+    """Return the pairs of criteria that stand in a header or an element. Raises Incorrect with where, also for a character
+    that a URI has only percent-encoded (RFC 3986 §2): another one in its place would be another question.
+    """
+    try:
+        return pairs_of(text.encode())
+    except errors.Incorrect as error:
+        raise errors.Incorrect(error.text, at=at) from None
 
 
 def question(

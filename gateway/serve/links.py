@@ -3,6 +3,10 @@
 Found once, so that they can be set again when the store has moved and the ids are others. FHIR R4 http, transaction
 rules: references, every other uri (extensions, canonicals), and href and src in narratives; an Identifier.value or a text
 is none of these, and stays.
+
+A literal reference to a resource below this API's own address becomes a relative one, which means the same (R4
+references.html#literal): so a search, a chain, a compartment and access find one form of it. Within a Bundle that is kept
+as it is (a document) nothing is, since there it may mean an entry.
 """
 
 from __future__ import annotations
@@ -17,12 +21,12 @@ from gateway import errors
 from gateway.fhir.elements import uri_names
 from gateway.search.query import Query
 from gateway.serve import conditional
-from gateway.serve.asking import pairs_of
 from gateway.serve.step import Step
 
 _CONDITIONAL: Final = re.compile(r"([A-Z][A-Za-z]{0,63})\?(.+)", re.DOTALL)
 _URN: Final = ("urn:uuid:", "urn:oid:")
 _IN_NARRATIVE: Final = re.compile(r"""((?:href|src)\s*=\s*["'])([^"']+)""")
+_HERE: Final = re.compile(r"[A-Z][A-Za-z]{0,63}/[A-Za-z0-9\-.]{1,64}(/_history/[A-Za-z0-9\-.]{1,64})?")
 _RESTFUL: Final = re.compile(r"https?://.*/([A-Z][A-Za-z]{0,63}/[A-Za-z0-9\-.]{1,64})")
 
 
@@ -100,6 +104,7 @@ def _slots(
 ) -> Iterator[Slot]:
     """Walk a valid resource, in which no array holds arrays."""
     addresses = uri_names()
+    here = f"{base}/" if base and resource["resourceType"] != "Bundle" else "\0"
     waiting: list[tuple[dict[str, Any], _Trail]] = [(resource, None)]
     while waiting:
         owner, trail = waiting.pop()
@@ -113,6 +118,8 @@ def _slots(
                         raise errors.Incorrect(
                             "no entry has the fullUrl that this reference names", at=f"{_path(at, trail)}.reference"
                         )
+                    elif value.startswith(here):
+                        owner[name] = _relative(value, here)
                     elif "?" in value:
                         yield from _reference(owner, value, _path(at, trail), now, base)
                 elif known and (name == "div" or (value in known and name in addresses)):
@@ -128,6 +135,28 @@ def _slots(
                         yield Slot(value, place, item, _path(at, below))
 
 
+def relative(resource: dict[str, Any], base: str) -> None:
+    """Make the references of a valid resource relative that are below `base`, in place: of what a patch has made."""
+    here = f"{base}/"
+    if resource["resourceType"] == "Bundle":
+        return
+    waiting: list[Any] = [resource]
+    while waiting:
+        owner = waiting.pop()
+        if type(owner) is list:
+            waiting += owner
+        elif type(owner) is dict:
+            written = owner.get("reference")
+            if type(written) is str and written.startswith(here):
+                owner["reference"] = _relative(written, here)
+            waiting += owner.values()
+
+
+def _relative(written: str, here: str) -> str:
+    rest = written.removeprefix(here)
+    return rest if _HERE.fullmatch(rest) else written
+
+
 def _path(at: str, trail: _Trail) -> str:
     steps: list[str] = []
     while trail is not None:
@@ -140,7 +169,7 @@ def _reference(owner: dict[str, Any], written: str, at: str, now: dt.datetime, b
     found = _CONDITIONAL.fullmatch(written)
     if found is None:
         return
-    pairs = pairs_of(found[2].encode("ascii", "replace"))
+    pairs = conditional.criteria(found[2], f"{at}.reference")
     try:
         query = conditional.question(found[1], pairs, now=now, base=base, at=f"{at}.reference")
     except errors.NotFound:

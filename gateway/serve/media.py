@@ -15,7 +15,7 @@ FHIR_JSON: Final = "application/fhir+json"
 FHIR_XML: Final = "application/fhir+xml"
 _JSON: Final = (FHIR_JSON, "application/json", "json", "text/json", "application/json+fhir")
 _XML: Final = (FHIR_XML, "application/xml", "xml", "text/xml", "application/xml+fhir")
-_AS_ASKED: Final = ("application/json", "application/xml", "text/xml")
+_AS_ASKED: Final = ("application/json", "text/json", "application/xml", "text/xml")
 """Answered under the very name that was asked for; all others under FHIR's own."""
 _RANGES: Final = ("*/*", "application/*")
 _FHIR_VERSIONS: Final = ("4.0", "4.0.1")
@@ -75,6 +75,7 @@ def _by_accept(accept: str) -> Media:
         return JSON
     best, chosen, others = (0.0, 0), JSON, False
     named = False
+    refused: set[str] = set()
     for part in accept.split(",")[:_PARTS_MAX]:
         name, options = _cut(part)
         try:
@@ -83,12 +84,16 @@ def _by_accept(accept: str) -> Media:
             continue
         if options.get("fhirversion", _FHIR_VERSIONS[0]) not in _FHIR_VERSIONS:
             continue
+        if weight <= 0:
+            refused.add(name)
         # of equal weights a name goes before a range, and what stands first before what follows
         others = others or (weight > 0 and "/" in name and name not in {*_JSON, *_XML, *_RANGES})
         rank = (weight, 1) if name in _JSON or name in _XML else (weight, 0) if name in _RANGES else (0.0, 0)
         named = named or (rank[1] == 1 and weight > 0)
         if rank > best:
             best, chosen = rank, _media(name) if rank[1] else JSON
+    if best[1] == 0 and FHIR_JSON in refused:  # a range leaves out what is refused by name (RFC 9110 §12.5.1)
+        best, chosen = (0.0, 0) if FHIR_XML in refused else best, _media(FHIR_XML)
     if best[0] <= 0:
         return _NATIVE[1] if others else _NOTHING
     return _NATIVE[0] if others and not named else chosen

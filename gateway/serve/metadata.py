@@ -105,7 +105,9 @@ class Capabilities:
             "security": self._security,
             "resource": [self._resource(parameters.of(name)) for name in types],
             "interaction": [{"code": code} for code in self._codes(typed=False)],
-            "searchParam": [_parameter(one) for one in parameters.of("Basic").all() if one.base == "Resource"],
+            "searchParam": [
+                _parameter(one) for one in parameters.of("Basic").all() if one.base == "Resource" and one.supported
+            ],
             "operation": self._operations_of("", Level.SYSTEM),
             "compartment": [_COMPARTMENT + name[0].lower() + name[1:] for name in COMPARTMENTS],
         }

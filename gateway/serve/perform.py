@@ -174,6 +174,7 @@ class Performer:
         content = step.resource
         if step.patch is not None and target.present is not None:
             content = patched(step, target.present)
+            linking.relative(content, self._base)
         elif content is not None:
             content["id"] = target.id
         if hiding and content is not None:

@@ -143,7 +143,8 @@ def _conditional_update(step: Step, only: Version | None, same_id: Version | Non
     if step.fresh:
         raise errors.PreconditionFailed("there is such a resource already", at=step.at)
     if step.own_id and step.own_id != only.id:
-        raise errors.Incorrect("the resource that the condition finds has another id than the body", at=step.at)
+        at = f"{step.at or step.type}.id"
+        raise errors.Incorrect("the resource that the condition finds has another id than the body", at=at)
     return Target(step, only.id, expect=only.version, present=only, held=(only.id,))
 
 

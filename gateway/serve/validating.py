@@ -139,6 +139,8 @@ def _parameters(resource: Resource, kind: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for one in listed if isinstance(listed, list) else []:
         name = one.get("name") if isinstance(one, dict) else None
+        if name in given and kind != "Parameters":
+            raise errors.Incorrect(f"{name} is given once", at=name)
         if name == "resource" and isinstance(one.get("resource"), dict):
             given["resource"] = one["resource"]
         elif name in ("mode", "profile"):

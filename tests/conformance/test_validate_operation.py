@@ -116,6 +116,11 @@ def test_with_nothing_wrong_there_is_one_issue_that_says_so(ask: Ask) -> None:
         (parameters(resource=PATIENT, mode="replace"), (), errors.Incorrect),
         (parameters(resource=PATIENT, mode="profile"), (), errors.Incorrect),
         (parameters(resource=PATIENT, other="x"), (), errors.Incorrect),
+        (
+            {**parameters(resource=PATIENT), "parameter": parameters(resource=PATIENT)["parameter"] * 2},
+            (),
+            errors.Incorrect,
+        ),
         (PATIENT, (("mode", "delete"),), errors.Incorrect),
         (PATIENT, (("colour", "red"),), errors.Incorrect),
         ([], (), errors.Incorrect),

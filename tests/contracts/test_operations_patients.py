@@ -194,6 +194,21 @@ async def test_lastn_refuses_what_it_cannot_do(asked: Desk, pairs: list[tuple[st
     assert (await asked.ask("Observation/$lastn", *pairs))[0] == 400
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (
+            parameters(max__valuePositiveInt=1, patient__valueReference={"reference": "Patient/p"}),
+            "Parameters.parameter[1]",
+        ),
+        ({"resourceType": "Patient"}, "resourceType"),
+    ],
+)
+async def test_lastn_says_which_parameter_it_does_not_understand(asked: Desk, body: Resource, place: str) -> None:
+    status, refused = await asked.ask("Observation/$lastn", body=body)
+    assert (status, refused["issue"][0]["expression"]) == (400, [place])
+
+
 async def test_labels_are_added_and_taken_off_once(asked: Desk) -> None:
     await asked.put(*RECORD)
     tag = {"system": "http://example.org", "code": "seen"}

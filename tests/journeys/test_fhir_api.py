@@ -228,7 +228,11 @@ def test_every_declared_search_parameter_is_understood(client, server):
     value = {
         "token": "true", "reference": "Patient/p0", "date": "2026", "uri": "urn:x", "string": "a", "number": "1", "quantity": "1", "special": "1|2|3|km",
     }  # fmt: skip
-    for resource in client.get("/metadata").json()["rest"][0]["resource"]:
+    (rest,) = client.get("/metadata").json()["rest"]
+    for said in rest["searchParam"]:
+        answer = client.get("", params={"_type": "Patient,Observation", said["name"]: "2026"})
+        assert answer.status_code == 200, said["name"]
+    for resource in rest["resource"]:
         for said in resource["searchParam"]:
             known = parameters.of(resource["type"])
             parameter = known.get(said["name"])

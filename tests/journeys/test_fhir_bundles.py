@@ -6,6 +6,7 @@ import base64
 import concurrent.futures
 import re
 import uuid
+from urllib.parse import quote
 
 import pytest
 
@@ -115,6 +116,28 @@ def test_a_conditional_reference_names_the_one_it_finds_or_the_whole_fails(clien
     assert answer.json()["entry"][1]["resource"]["subject"]["reference"] == f"Patient/{name}"
     client.post("/Patient", json=patient(value))
     assert issues(post(client, "transaction", along, asking), 412)[0]["code"] == "multiple-matches"
+
+
+@pytest.mark.parametrize("letter", ["ø", "Ł", "語"])
+def test_criteria_with_a_letter_that_no_uri_has_are_refused_and_percent_encoded_ones_hold(client, letter):
+    value = f"{letter}{number()}"
+
+    def asked(written: str) -> tuple[dict, dict]:
+        return (
+            entry("POST", "Patient", patient(value), ifNoneExist=f"identifier=urn:x|{written}"),
+            entry("POST", "Observation", observation(subject={"reference": f"Patient?identifier=urn:x|{written}"})),
+        )
+
+    creating, referring = asked(value)
+    assert issues(post(client, "transaction", creating), 400)[0]["expression"] == [
+        "Bundle.entry[0].request.ifNoneExist"
+    ]
+    refused = issues(post(client, "transaction", referring), 400)[0]
+    assert refused["expression"] == ["Bundle.entry[0].resource.subject.reference"]
+    creating, referring = asked(quote(value))
+    statuses = [responses(post(client, "transaction", creating))[0]["status"] for _ in range(2)]
+    assert statuses == ["201 Created", "200 OK"]
+    assert responses(post(client, "transaction", referring))[0]["status"] == "201 Created"
 
 
 def test_a_conditional_reference_means_the_entry_that_is_created_under_its_condition(client):

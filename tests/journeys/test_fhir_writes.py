@@ -133,6 +133,43 @@ def test_what_was_written_is_found_at_once(client):
     assert len(found["entry"]) == 1
 
 
+@pytest.mark.parametrize("version", ["", "/_history/1"])
+def test_a_reference_below_this_server_is_a_relative_one(client, server, version):
+    family = number()
+    name = client.post("/Patient", json=patient(name=[{"family": family}])).json()["id"]
+    absolute = f"{server.base}/Patient/{name}{version}"
+    elsewhere = f"http://elsewhere.example/fhir/Patient/{name}"
+    sent = observation(
+        subject={"reference": absolute},
+        focus=[{"reference": elsewhere}, {"reference": f"{server.base}/$everything"}],
+        extension=[{"url": "urn:e", "valueReference": {"reference": absolute}}, {"url": "urn:f", "valueUri": absolute}],
+    )
+    made = client.post("/Observation", json=sent).json()
+    assert made["subject"] == made["extension"][0]["valueReference"] == {"reference": f"Patient/{name}{version}"}
+    assert made["extension"][1] == sent["extension"][1]
+    assert made["focus"] == sent["focus"]
+    for question in (
+        f"subject=Patient/{name}", f"subject={name}", f"patient={name}", f"subject={server.base}/Patient/{name}",
+        f"subject:Patient.family={family}",
+    ):  # fmt: skip
+        found = client.get(f"/Observation?{question}").json()
+        assert [each["resource"]["id"] for each in found["entry"] if each["search"]["mode"] == "match"] == [made["id"]]
+    assert client.get(f"/Patient/{name}/Observation?_summary=count").json()["total"] == 1
+    again = client.put(f"/Observation/{made['id']}", json={**sent, "id": made["id"]})
+    assert again.json()["meta"]["versionId"] == "1"
+    patch = [{"op": "add", "path": "/performer", "value": [{"reference": absolute}]}]
+    patched = client.patch(f"/Observation/{made['id']}", json=patch, headers=JSON_PATCH)
+    assert patched.json()["performer"] == [{"reference": f"Patient/{name}{version}"}]
+
+
+def test_a_reference_within_a_bundle_that_is_kept_stays_as_it_is(client, server):
+    absolute = f"{server.base}/Patient/x"
+    inside = {"fullUrl": f"urn:uuid:{uuid.uuid4()}", "resource": observation(subject={"reference": absolute})}
+    made = client.post("/Bundle", json={"resourceType": "Bundle", "type": "collection", "entry": [inside]})
+    assert made.status_code == 201, made.text
+    assert made.json()["entry"][0]["resource"]["subject"] == {"reference": absolute}
+
+
 def test_a_deletion_leaves_references_as_they_are(client):
     mother = client.post("/Patient", json=patient()).json()["id"]
     child = client.post("/Observation", json=observation(subject={"reference": f"Patient/{mother}"})).json()["id"]

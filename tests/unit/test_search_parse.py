@@ -84,6 +84,16 @@ def test_references_to_this_server_are_relative_ones():
     )
 
 
+def test_a_canonical_below_this_server_is_compared_as_written():
+    base = "https://gw.example/fhir"
+    for kind, name, value in (
+        ("QuestionnaireResponse", "questionnaire", f"{base}/Questionnaire/1"),
+        ("Observation", "_profile", f"{base}/StructureDefinition/1|2.0"),
+    ):
+        asked = parse.understand(kind, [(name, value)], base=base)
+        assert asked.query.terms == terms(kind, (name, value))
+
+
 def test_dates():
     (term,) = terms("Observation", ("date", "ge2026-11-22T09:00:00Z"))
     assert term == DateTerm(

@@ -139,10 +139,28 @@ def test_pretty_keeps_the_digits():
 def test_any_accept_header_is_a_content_type_or_a_refusal(accept):
     wanted = media.wanted(accept, "")
     name = wanted.header.decode().partition(";")[0]
-    assert name in {f"{kind}{sub}" for kind in ("application/", "application/fhir+") for sub in ("json", "xml")} | {
-        "text/xml"
-    }
+    kinds = ("application/", "application/fhir+", "text/")
+    assert name in {f"{kind}{sub}" for kind in kinds for sub in ("json", "xml")}
     assert wanted.acceptable or name == "application/fhir+json"
+
+
+@pytest.mark.parametrize("name", ["application/json", "text/json", "application/xml", "text/xml"])
+def test_a_generic_type_is_answered_under_the_name_that_was_asked_for(name):
+    assert media.wanted(name, "").header == media.wanted("", name).header == f"{name}; charset=utf-8".encode()
+
+
+@pytest.mark.parametrize(
+    ("accept", "answer"),
+    [
+        ("application/fhir+json;q=0, */*", "application/fhir+xml"),
+        ("*/*;q=0.5, application/fhir+json;q=0", "application/fhir+xml"),
+        ("application/fhir+xml;q=0, */*", "application/fhir+json"),
+        ("application/fhir+json;q=0, application/fhir+xml;q=0, */*", ""),
+    ],
+)
+def test_a_range_leaves_out_what_is_refused_by_name(accept, answer):
+    wanted = media.wanted(accept, "")
+    assert (wanted.header.decode().partition(";")[0] if wanted.acceptable else "") == answer
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,14 @@ def test_a_null_keeps_the_place_of_a_value_that_has_an_extension():
     ]
 
 
+@pytest.mark.parametrize(
+    "name", [{"given": ["A"], "_given": [None, None]}, {"family": "A", "_given": [None]}, {"_given": [ABSENT, None]}]
+)
+def test_a_place_with_neither_a_value_nor_an_extension_is_none(name):
+    told = [(issue.path, issue.rule) for issue in validate({"resourceType": "Patient", "name": [name]})]
+    assert told == [("Patient.name[0]._given", "empty")]
+
+
 def test_resources_in_a_bundle_are_validated_where_they_stand():
     bundle = {
         "resourceType": "Bundle",

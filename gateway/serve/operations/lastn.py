@@ -138,11 +138,13 @@ def _most(values: Sequence[str]) -> int:
 def _sent(resource: Resource) -> list[tuple[str, str]]:
     """Return the parameters of a Parameters resource as a search has them."""
     if resource.get("resourceType") != "Parameters":
-        raise errors.Incorrect("$lastn takes a Parameters resource")
+        raise errors.Incorrect("$lastn takes a Parameters resource", at="resourceType")
     pairs = []
-    for one in resource.get("parameter", ()):
+    for place, one in enumerate(resource.get("parameter", ())):
         value = next((value for kind, value in one.items() if kind.startswith("value")), None)
         if isinstance(value, bool) or not isinstance(value, str | int) or not isinstance(one.get("name"), str):
-            raise errors.Incorrect("a parameter of $lastn is a name with a string or a number")
+            raise errors.Incorrect(
+                "a parameter of $lastn is a name with a string or a number", at=f"Parameters.parameter[{place}]"
+            )
         pairs.append((one["name"], str(value)))
     return pairs
