@@ -122,6 +122,19 @@ async def test_everything_within_care_dates_types_and_updates(asked: Desk) -> No
     assert await walked(asked, "Patient/p/$everything", ("_since", moment)) == ["Observation/pulse3"]
 
 
+@pytest.mark.parametrize(
+    "bounds", [("2024-03", ""), ("", "2024-02"), ("2024-03", "2024-03"), ("2024-03-02", "2024-03-02")]
+)
+async def test_what_lasted_into_the_care_dates_is_within_them(asked: Desk, bounds: tuple[str, str]) -> None:
+    period = {"start": "2024-02-28T10:00:00+01:00", "end": "2024-03-02T10:00:00+01:00"}
+    visit = next(one for one in RECORD if one["resourceType"] == "Encounter")
+    await asked.put(*RECORD, {**visit, "id": "long", "period": period})
+    given = [(name, bound) for name, bound in zip(("start", "end"), bounds, strict=True) if bound]
+    assert "Encounter/long" in await walked(asked, "Patient/p/$everything", *given)
+    for outside in (("start", "2024-03-03"), ("start", "2024-04"), ("end", "2024-02-27"), ("end", "2023")):
+        assert "Encounter/long" not in await walked(asked, "Patient/p/$everything", outside)
+
+
 async def test_everything_shows_no_type_that_the_caller_may_not_see(asked: Desk) -> None:
     await asked.put(*RECORD)
     few = ("system/Patient.rs", "system/Observation.rs", "system/Organization.r")

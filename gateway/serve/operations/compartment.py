@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.model import Resource
-from gateway.search import index, parameters, parse
+from gateway.search import index, parameters, parse, times
 from gateway.search.query import After, Query, Sort, reference
 
 _BIRTH: Final = "birthdate"
+_SECOND: Final = dt.timedelta(seconds=1)
 _STANDING: Final = frozenset(
     {"AllergyIntolerance", "Condition", "Consent", "EpisodeOfCare", "FamilyMemberHistory", "Flag", "Goal"}
 )
@@ -58,12 +59,17 @@ def query(step: Step, focus: str, within: Range, *, count: int, until: dt.dateti
     care = parameters.of(step.type).main_date
     if care and care != _BIRTH and step.parameter != "_id":
         if within.end:
-            pairs.append((care, f"le{within.end}"))
+            pairs.append((care, f"le{_moment(times.interval(within.end)[1] - _SECOND)}"))
         if within.start and step.type not in _STANDING:
-            pairs.append((care, f"ge{within.start}"))
+            pairs.append((care, f"ge{_moment(times.interval(within.start)[0])}"))
     if within.since:
         pairs.append(("_lastUpdated", f"gt{within.since}"))
     return replace(parse.parse(step.type, pairs), sort=Sort.DATE_NEWEST, until=until, after=after)
+
+
+def _moment(moment: dt.datetime) -> str:
+    """Return an end of the range to the second. `ge2024-03` itself would pass over what began before March and ended in it."""
+    return moment.isoformat(timespec="seconds")
 
 
 def first(name: str, focus: str, resource: Resource) -> str:
