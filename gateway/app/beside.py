@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
+from gateway.app import ground
 from gateway.app import parts as root
 from gateway.observe import events
 from gateway.settings import Settings
@@ -13,5 +14,5 @@ from gateway.settings import Settings
 @contextlib.asynccontextmanager
 async def beside(settings: Settings) -> AsyncIterator[root.Parts]:
     """Give parts on the gateway's own database and backbone; starts the embedded database when nobody runs it."""
-    async with root.database(settings, attach=True) as url, root.parts(settings, url, events.silent) as parts:
+    async with ground.database(settings, attach=True) as url, root.parts(settings, url, events.silent) as parts:
         yield parts

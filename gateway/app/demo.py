@@ -24,6 +24,7 @@ from rich.table import Table
 
 from gateway import settings as setting
 from gateway.app import ports, run
+from gateway.app.roles import Running
 from gateway.app.traffic import Traffic
 from gateway.observe import metrics, summary
 from gateway.operate.reconcile import Sum, reconcile
@@ -87,7 +88,7 @@ async def _demo(settings: Settings, wishes: Wishes) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _shown(console: Console, running: run.Running) -> AsyncIterator[None]:
+async def _shown(console: Console, running: Running) -> AsyncIterator[None]:
     """Show the table while the block runs: live on a terminal, a line of numbers every ten seconds elsewhere."""
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     began = time.monotonic()
@@ -117,12 +118,12 @@ async def _shown(console: Console, running: run.Running) -> AsyncIterator[None]:
             live.stop()
 
 
-async def _sums(running: run.Running) -> list[Sum]:
+async def _sums(running: Running) -> list[Sum]:
     parts = running.parts
     return await reconcile(parts.topics, store=parts.store, backbone=parts.backbone, clock=parts.clock)
 
 
-async def _drained(running: run.Running) -> list[Sum]:
+async def _drained(running: Running) -> list[Sum]:
     """Return the sums when nothing waits any more, or after a minute as they are."""
     until = time.monotonic() + DRAIN_SECONDS_MAX
     while True:

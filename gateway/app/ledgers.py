@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gateway.app import auditing, parts
+from gateway.app import auditing, ground
 from gateway.audit import erasure, proof
 from gateway.audit import verify as verifying
 from gateway.audit.checkpoint import Key, public_keys
@@ -28,7 +28,7 @@ _ID = re.compile(r"([1-9][0-9]{0,8})-([1-9][0-9]{0,17})")
 
 @contextlib.asynccontextmanager
 async def _ledger(settings: Settings) -> AsyncIterator[PostgresLedger]:
-    async with parts.database(settings, attach=True) as url, auditing.stored(settings, url) as store:
+    async with ground.database(settings, attach=True) as url, auditing.stored(settings, url) as store:
         yield store
 
 
@@ -93,7 +93,7 @@ async def erase(settings: Settings, records: Sequence[str]) -> int:
 
 async def minlog(settings: Settings, *, again: bool) -> int:
     """Print what waits for MinLog, and what failed."""
-    async with parts.database(settings, attach=True) as url:
+    async with ground.database(settings, attach=True) as url:
         outbox = PostgresMinlog(url, schema=settings.database_schema)
         await outbox.start()
         try:

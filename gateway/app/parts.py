@@ -10,13 +10,11 @@ from gateway.app.feeds import id_secret, stations_of
 from gateway.backbone.port import Backbone, TopicSpec, partition_of
 from gateway.backbone.postgres import PostgresBackbone
 from gateway.clock import Clock, SystemClock
-from gateway.errors import Misconfigured
 from gateway.fhir.ids import Ids
 from gateway.fhir.merge import merge
-from gateway.observe import events, logs, traces
+from gateway.observe import events
 from gateway.search.index import extract
 from gateway.settings import Settings
-from gateway.store.embedded import EmbeddedPostgres, running_url
 from gateway.store.grants import Grants
 from gateway.store.order import OPENINGS
 from gateway.store.port import Store
@@ -76,43 +74,6 @@ def store_of(settings: Settings, database_url: str) -> Store:
         merge=merge,
         outbox_partition=lambda key: partition_of(key.encode(), settings.partitions),
     )
-
-
-def tell_of(settings: Settings, process: str, *listeners: events.Tell) -> tuple[events.Tell, traces.Traces | None]:
-    """Return who listens to this process: logs always, traces where an address is given, and `listeners`."""
-    traced: traces.Traces | None = None
-    written = logs.Logs(level=settings.log_level, style=settings.log_format, process=process)
-    logs.hear_libraries(written)
-    heard: list[events.Tell] = [written, *listeners]
-    if settings.otlp:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  heavy, rare
-
-        traced = traces.Traces(OTLPSpanExporter(endpoint=settings.otlp), process=process)
-        heard.append(traced)
-    return logs.fan_out(*heard), traced
-
-
-@contextlib.asynccontextmanager
-async def database(
-    settings: Settings, *, tell: events.Tell = events.silent, attach: bool = False
-) -> AsyncIterator[str]:
-    """Give the address of the database; start the embedded one when none is named.
-
-    `attach` is for commands beside a running gateway: use its database when it runs, else start it for the moment.
-    """
-    if settings.database_url:
-        yield settings.database_url
-        return
-    if settings.environment == "production":
-        raise Misconfigured("SUNDBRO_DATABASE_URL must be given in production: the embedded database has no replica")
-    if attach and (running := running_url(settings.data)):
-        yield running
-        return
-    embedded = EmbeddedPostgres(settings.data, tell=tell)
-    try:
-        yield await embedded.start()
-    finally:
-        await embedded.stop()
 
 
 @contextlib.asynccontextmanager

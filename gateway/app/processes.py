@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway import settings as setting
-from gateway.app import parts as root
+from gateway.app import ground
 from gateway.app.bugs import where
 from gateway.observe import events, metrics
 from gateway.settings import Settings
@@ -109,7 +109,7 @@ async def child(name: str, work: Callable[[Settings, events.Tell, asyncio.Event]
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     orphaned = asyncio.create_task(reader.read())
     orphaned.add_done_callback(lambda _: stop.set())
-    tell, traced = root.tell_of(settings, name, metrics.Metrics())
+    tell, traced = ground.tell_of(settings, name, metrics.Metrics())
     status = 0
     try:
         await work(settings, tell, stop)

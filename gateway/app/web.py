@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -93,7 +92,7 @@ def application(
     signed_in: logins.Logins | None = None,
 ) -> tuple[Any, Health]:
     """Return the ASGI application of these roles, and its health pages. `signed_in` is where people log in."""
-    from gateway.serve import framework  # noqa: PLC0415  FastAPI takes half a second: `prepare` has begun with it
+    from gateway.serve import framework  # noqa: PLC0415  FastAPI takes half a second: `run` has begun with it
 
     health = Health({"database": parts.store.ready, "backbone": parts.backbone.ready}, metrics.exposition)
     authority = oauth_of(parts, NobodyLoggedIn() if signed_in is None else signed_in.sessions, audit)
@@ -148,11 +147,6 @@ def fhir_api(parts: Parts, intake: Intake | None, acceptance: Acceptance, audit:
         policy=policy,
         audit=Auditor(audit, secret=parts.ids.derive("audit"), tell=parts.tell),
     )
-
-
-async def prepare() -> None:
-    """Import what takes its time beside the event loop, while a database starts."""
-    await asyncio.to_thread(importlib.import_module, "gateway.serve.framework")
 
 
 @contextlib.asynccontextmanager
