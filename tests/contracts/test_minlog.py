@@ -135,11 +135,17 @@ async def test_additions_filters_and_changes_are_said(here: Registering) -> None
     )
 
 
+async def test_what_was_looked_at_to_refuse_it_is_registered(here: Registering) -> None:
+    await here.look(staff(), event="patch", status=422)
+    assert await here.sent() == 1
+
+
 async def test_what_is_no_look_by_staff_is_not_registered(here: Registering) -> None:
     citizen = Actor("app", Scopes(), kind=Kind.CITIZEN, purpose=Purpose.OWN, person="Patient/x")
     await here.look(citizen)
     await here.look(Actor("partner", Scopes()))
-    await here.look(staff(), status=403)
+    await here.look(staff(), status=503)
+    await here.ledger.write(record(patients=(), status=403), who(staff()))
     await here.look(staff(), event="intended")
     await here.ledger.write(record(patients=()), who(staff()))
     assert await here.sent() == 0
