@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from typing import Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 UTC = dt.UTC
+_SECONDS_MAX: Final = 1 << 37
+"""The year 6325: later than any lifetime, and earlier than what a calendar ends with."""
 
 
 class Clock(Protocol):
@@ -42,3 +44,8 @@ class FrozenClock:
 def instant(moment: dt.datetime) -> str:
     """Write `moment` as a FHIR instant in UTC with milliseconds, `2026-11-22T09:00:00.123Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def is_moment(value: Any) -> TypeGuard[int]:
+    """Say whether a value is a NumericDate in whole seconds since 1970 (RFC 7519 §2) that a calendar has."""
+    return type(value) is int and 0 <= value < _SECONDS_MAX

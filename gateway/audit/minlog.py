@@ -20,7 +20,6 @@ from gateway.access import Kind, Purpose
 from gateway.audit import words
 from gateway.audit.block import lines
 from gateway.audit.record import Record
-from gateway.audit.vocabulary import NO_LOOKS
 from gateway.clock import UTC
 from gateway.errors import Incorrect
 from gateway.formats import json, xml
@@ -46,7 +45,6 @@ _PERSONS: Final = (
 )
 """Naming systems of a Patient's identifier (CPR, X-eCPR, D-eCPR) and what MinLog calls them."""
 _IDS: Final = uuid.UUID("0f9e2c53-7a5a-5a0d-8a51-4f0c2d1a6b7e")
-_SERVER_FAULT: Final = 500
 _SAW: Final = "Opslag i "
 _CHANGED: Final = "Ændring af "
 
@@ -73,7 +71,7 @@ def looks(block: Block) -> Iterator[tuple[int, bytes]]:
     """Yield (patient, look) for what staff saw or changed in a block; a refusal that rests on data is a look at it."""
     for line in lines(block):
         record = line.record()
-        if record.kind != Kind.STAFF.value or record.status >= _SERVER_FAULT or record.event in NO_LOOKS:
+        if record.kind != Kind.STAFF.value or not record.looked:
             continue
         look = json.dumps(_look(record))
         for patient in record.patients:

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.access import Actor
-from gateway.audit.vocabulary import Event
+from gateway.audit.vocabulary import NO_LOOKS, Event
 from gateway.formats import json
 from gateway.search.query import reference
 
+_SERVER_FAULT: Final = 500
 SALT_DIGITS: Final = 32
 REASON_CHARACTERS_MAX: Final = 500
 _NUMBER: Final = re.compile(r"(?<!\d)\d{6}[ -]?\d{4}(?!\d)")
@@ -112,6 +113,11 @@ class Record:
     reason: str = ""
     """Of a værdispring, in the professional's own words; what is shaped like a person's number is taken out."""
     erased: bool = False
+
+    @property
+    def looked(self) -> bool:
+        """Whether data were looked at, or changed: also to refuse the request, but not where the server failed."""
+        return self.status < _SERVER_FAULT and self.event not in NO_LOOKS
 
     @property
     def concerned(self) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from joserfc.jwk import ECKey
 
 from gateway.access import Why
 from gateway.access import scopes as access_scopes
-from gateway.clock import UTC, Clock
+from gateway.clock import UTC, Clock, is_moment
 from gateway.errors import Unauthenticated
 from gateway.identity.claims import ClaimError, actor_of
 from gateway.identity.principal import Principal
@@ -175,7 +175,7 @@ def _check(claims: Mapping[str, Any], issuer: str, audience: str, now: dt.dateti
     if claims.get("aud") not in (audience, [audience]):
         raise invalid("for another audience")
     times = [claims.get(name) for name in _TIMES]
-    if not all(type(moment) is int and 0 <= moment < 1 << 37 for moment in times):
+    if not all(map(is_moment, times)):
         raise invalid("exp, iat and nbf are whole seconds")
     expires, issued, begins = (dt.datetime.fromtimestamp(moment, UTC) for moment in times if moment is not None)
     if now >= expires:

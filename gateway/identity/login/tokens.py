@@ -17,7 +17,7 @@ from typing import Any, Final
 from joserfc import errors as jose
 from joserfc import jwt
 
-from gateway.clock import UTC, Clock
+from gateway.clock import UTC, Clock, is_moment
 from gateway.identity.login.discovery import Discovery
 from gateway.identity.login.faults import Fault, LoginFailed
 
@@ -27,7 +27,6 @@ ID_TOKEN_LIFETIME_MAX: Final = dt.timedelta(hours=24)
 LOGOUT_AGE_MAX: Final = dt.timedelta(minutes=5)
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 _KINDS: Final = {"ES": "EC", "RS": "RSA", "PS": "RSA"}
-_MOMENT_MAX: Final = 1 << 37
 
 
 class Judge:
@@ -151,6 +150,6 @@ def _header(token: str) -> dict[str, Any]:
 def _moment(claims: Mapping[str, Any], name: str) -> dt.datetime:
     """Return a NumericDate in whole seconds."""
     value = claims.get(name)
-    if type(value) is not int or not 0 <= value < _MOMENT_MAX:
+    if not is_moment(value):
         raise LoginFailed(Fault.INVALID, f"{name} is whole seconds")
     return dt.datetime.fromtimestamp(value, UTC)

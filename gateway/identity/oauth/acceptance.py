@@ -75,7 +75,7 @@ class Acceptance:
         stands before the gateway may have looked at the other one.
         """
         scheme, token = presented(authorization)
-        if sum(name == b"authorization" for name, _ in scope["headers"]) > 1:
+        if [name for name, _ in scope["headers"]].count(b"authorization") > 1:
             raise invalid("there are several")
         principal = await self.verify(token)
         if principal.key or scheme == "dpop":

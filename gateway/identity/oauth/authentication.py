@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from gateway.clock import UTC, Clock
+from gateway.clock import UTC, Clock, is_moment
 from gateway.errors import SundbroError
 from gateway.formats import json
 from gateway.identity.attempts import Attempts, Limit
@@ -128,7 +128,7 @@ class Authentication:
         ):
             raise _failed()
         moments = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
-        if any(type(moment) is not int or not 0 <= moment < 1 << 37 for moment in moments.values()):
+        if not all(map(is_moment, moments.values())):
             raise _failed()
         if "exp" not in moments:
             raise _failed()

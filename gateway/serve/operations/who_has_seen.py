@@ -21,7 +21,6 @@ from gateway.access.policy import NOT_FOR_OTHERS
 from gateway.access.scopes import Letter
 from gateway.audit import words
 from gateway.audit.record import Record
-from gateway.audit.vocabulary import NO_LOOKS
 from gateway.clock import instant
 from gateway.search import times
 from gateway.search.query import DateTerm, Prefix, Query, ReferenceTerm, Sort, Term, reference
@@ -38,7 +37,6 @@ from gateway.store.port import Version
 COPENHAGEN: Final = zoneinfo.ZoneInfo("Europe/Copenhagen")
 COUNT_DEFAULT: Final = 100
 COUNT_MAX: Final = 1000
-_SERVER_FAULT: Final = 500
 OPERATION: Final = Operation(
     code="who-has-seen",
     definition="urn:sundbro:operation:who-has-seen",
@@ -170,7 +168,7 @@ def _between(start: str, end: str) -> list[DateTerm]:
 
 
 def _counts(record: Record, patient: int) -> bool:
-    return patient in record.patients and record.status < _SERVER_FAULT and record.event not in NO_LOOKS
+    return patient in record.patients and record.looked
 
 
 def _hides(hidden: frozenset[str], record: Record) -> bool:
